@@ -1,0 +1,245 @@
+"""Settings of every part, parsed once from the environment into frozen objects; unknown ``AUDITWIRE_`` names are refused.
+
+Each part has credentials of its own with least rights. ``PARTS`` maps a part's name to its settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+PREFIX = "AUDITWIRE_"
+
+# What `make up` writes for lookers-in beyond the parts' settings, and what the local stack itself reads.
+OTHER_NAMES = frozenset(
+    PREFIX + n
+    for n in [
+        "KAFKA_USERNAME",
+        "KAFKA_PASSWORD",
+        "CLICKHOUSE_NATIVE",
+        "CLICKHOUSE_USER",
+        "CLICKHOUSE_PASSWORD",
+        "INGEST_URL",
+        "INGEST_TOKEN",
+        "EXPORT_URL",
+        "EXPORT_TOKEN",
+        "METRICS_URLS",
+        "STATE_DIR",
+        "CACHE_DIR",
+    ]
+)
+
+
+class SettingsError(Exception):
+    """A setting is missing, misspelt or impossible; the text says which and what to do. Fix the environment and start again."""
+
+
+def setting(name: str, doc: str, default: Any = ...) -> Any:
+    """A field read from ``AUDITWIRE_<name>``."""
+    return Field(default, validation_alias=PREFIX + name, description=doc)
+
+
+class Common(BaseModel):
+    """Where the servers are: the same for all parts."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    namespace: str = setting("NAMESPACE", "Prefix of topics and groups and name of the ClickHouse database.", "audit")
+    kafka_bootstrap: str = setting("KAFKA_BOOTSTRAP", "Kafka brokers, host:port, comma separated.")
+    kafka_security_protocol: str = setting("KAFKA_SECURITY_PROTOCOL", "Kafka security protocol.", "SASL_SSL")
+    kafka_sasl_mechanism: str = setting("KAFKA_SASL_MECHANISM", "Kafka SASL mechanism.", "SCRAM-SHA-512")
+    schema_registry_url: str = setting("SCHEMA_REGISTRY_URL", "Confluent-compatible schema registry, with its path.")
+    admin_listen: str = setting("ADMIN_LISTEN", "host:port of the part's /metrics and /healthz; empty for none.", "")
+    log_format: Literal["json", "console"] = setting("LOG_FORMAT", "Form of the log lines.", "console")
+
+
+class ClickHouse(BaseModel):
+    clickhouse_url: str = setting("CLICKHOUSE_URL", "ClickHouse over HTTP(S), such as http://127.0.0.1:8123.")
+
+
+class S3(BaseModel):
+    s3_endpoint: str = setting("S3_ENDPOINT", "S3 endpoint URL.")
+    s3_region: str = setting("S3_REGION", "S3 region.", "us-east-1")
+
+
+class Archive(S3):
+    s3_bucket: str = setting("S3_BUCKET", "Bucket of the Parquet archive, with versioning and object lock.")
+
+
+class Extracts(S3):
+    s3_extract_bucket: str = setting("S3_EXTRACT_BUCKET", "Bucket of extract files, without object lock.")
+
+
+class Sealing(BaseModel):
+    sealing_key: SecretStr = setting(
+        "SEALING_KEY", "32 random bytes in base64: seals quarantined originals and keys the hashes of deduplication."
+    )
+
+
+class Ingest(Common, Sealing):
+    """The receiver."""
+
+    kafka_username: str = setting("INGEST_KAFKA_USERNAME", "Kafka user: may write raw and quarantine.", "ingest")
+    kafka_password: SecretStr = setting("INGEST_KAFKA_PASSWORD", "Its password.")
+    listen: str = setting("INGEST_LISTEN", "host:port of the receiver.", "127.0.0.1:8080")
+    tokens_file: Path = setting("INGEST_TOKENS_FILE", "YAML list of {tenant, source, token_sha256}.")
+    max_in_flight_bytes: int = setting("INGEST_MAX_IN_FLIGHT_BYTES", "Bytes of bodies held at once; more is a 503.", 128 << 20)
+    max_body_bytes: int = setting("INGEST_MAX_BODY_BYTES", "Largest body; more is a 413.", 25 * 1024 * 1024)
+
+
+class Processor(Common, Sealing):
+    """The Faust processors."""
+
+    kafka_username: str = setting(
+        "PROCESSOR_KAFKA_USERNAME", "Kafka user: reads raw and ledger, writes events, quarantine, ledger.", "processor"
+    )
+    kafka_password: SecretStr = setting("PROCESSOR_KAFKA_PASSWORD", "Its password.")
+    batch_events: int = setting("PROCESSOR_BATCH_EVENTS", "Most events a transaction.", 10_000)
+    linger_ms: int = setting("PROCESSOR_LINGER_MS", "Wait for a fuller batch, milliseconds.", 50)
+    hold_bytes: int = setting("PROCESSOR_HOLD_BYTES", "Raw bytes held per process before fetching pauses.", 64 << 20)
+    dedupe_window_hours: int = setting("PROCESSOR_DEDUPE_WINDOW_HOURS", "How long ids of sources are remembered.", 24)
+    retention_class: str = setting("PROCESSOR_RETENTION_CLASS", "Retention class given to every event.", "standard")
+    session_timeout_ms: int = setting("PROCESSOR_SESSION_TIMEOUT_MS", "Consumer group session timeout.", 10_000)
+    transaction_timeout_ms: int = setting("PROCESSOR_TRANSACTION_TIMEOUT_MS", "Kafka transaction timeout.", 30_000)
+    raw_keep_minutes: int = setting("PROCESSOR_RAW_KEEP_MINUTES", "How long processed raw records are kept.", 60)
+    data_dir: Path = setting("PROCESSOR_DATA_DIR", "Folder that Faust may write to.", Path("/tmp/auditwire-faust"))  # noqa: S108
+
+
+class ClickHouseSink(Common, ClickHouse):
+    """The ClickHouse sink."""
+
+    kafka_username: str = setting("CLICKHOUSE_SINK_KAFKA_USERNAME", "Kafka user: reads events.", "clickhouse-sink")
+    kafka_password: SecretStr = setting("CLICKHOUSE_SINK_KAFKA_PASSWORD", "Its password.")
+    clickhouse_user: str = setting("CLICKHOUSE_SINK_CLICKHOUSE_USER", "ClickHouse user: inserts events and fence.", "sink")
+    clickhouse_password: SecretStr = setting("CLICKHOUSE_SINK_CLICKHOUSE_PASSWORD", "Its password.")
+    batch_events: int = setting("CLICKHOUSE_SINK_BATCH_EVENTS", "Most events an insert.", 50_000)
+    batch_bytes: int = setting("CLICKHOUSE_SINK_BATCH_BYTES", "Most bytes of Avro an insert.", 64 << 20)
+    flush_ms: int = setting("CLICKHOUSE_SINK_FLUSH_MS", "Longest wait for a fuller insert, milliseconds.", 500)
+    session_timeout_ms: int = setting("CLICKHOUSE_SINK_SESSION_TIMEOUT_MS", "Consumer group session timeout.", 10_000)
+    group_protocol: Literal["classic", "consumer"] = setting(
+        "CLICKHOUSE_SINK_GROUP_PROTOCOL", "Consumer group protocol: classic, or consumer (KIP-848).", "classic"
+    )
+
+
+class ArchiveSink(Common, Archive):
+    """The Parquet archive sink."""
+
+    kafka_username: str = setting("ARCHIVE_SINK_KAFKA_USERNAME", "Kafka user: reads events.", "archive-sink")
+    kafka_password: SecretStr = setting("ARCHIVE_SINK_KAFKA_PASSWORD", "Its password.")
+    s3_access_key_id: str = setting("ARCHIVE_SINK_S3_ACCESS_KEY_ID", "S3 key: reads and writes the archive bucket.")
+    s3_secret_access_key: SecretStr = setting("ARCHIVE_SINK_S3_SECRET_ACCESS_KEY", "Its secret.")
+    flush_bytes: int = setting("ARCHIVE_SINK_FLUSH_BYTES", "Close an object at about so many bytes of Avro.", 512 << 20)
+    flush_seconds: float = setting("ARCHIVE_SINK_FLUSH_SECONDS", "Close an object at this age at the latest.", 900.0)
+    spill_dir: Path = setting("ARCHIVE_SINK_SPILL_DIR", "Folder for open batches (Arrow IPC); emptied at start.")
+    spill_bytes: int = setting(
+        "ARCHIVE_SINK_SPILL_BYTES", "Most bytes in that folder; objects are closed early at the limit.", 4 << 30
+    )
+    session_timeout_ms: int = setting("ARCHIVE_SINK_SESSION_TIMEOUT_MS", "Consumer group session timeout.", 10_000)
+    group_protocol: Literal["classic", "consumer"] = setting(
+        "ARCHIVE_SINK_GROUP_PROTOCOL", "Consumer group protocol: classic, or consumer (KIP-848).", "classic"
+    )
+
+
+class Export(Common, ClickHouse, Extracts):
+    """The export service."""
+
+    kafka_username: str = setting(
+        "EXPORT_KAFKA_USERNAME", "Kafka user: writes its own audit events, sees the sink's offsets.", "export"
+    )
+    kafka_password: SecretStr = setting("EXPORT_KAFKA_PASSWORD", "Its password.")
+    clickhouse_user: str = setting(
+        "EXPORT_CLICKHOUSE_USER", "ClickHouse user: may read only the view events_of(tenant).", "export"
+    )
+    clickhouse_password: SecretStr = setting("EXPORT_CLICKHOUSE_PASSWORD", "Its password.")
+    postgres_dsn: SecretStr = setting(
+        "EXPORT_POSTGRES_DSN", "PostgreSQL with the extract jobs, postgresql://user:password@host/db."
+    )
+    s3_access_key_id: str = setting("EXPORT_S3_ACCESS_KEY_ID", "S3 key: reads and writes the extract bucket.")
+    s3_secret_access_key: SecretStr = setting("EXPORT_S3_SECRET_ACCESS_KEY", "Its secret.")
+    listen: str = setting("EXPORT_LISTEN", "host:port of the export service.", "127.0.0.1:8081")
+    principals_file: Path = setting("EXPORT_PRINCIPALS_FILE", "YAML list of {name, token_sha256, tenants, rights}.")
+
+
+class Migrate(Common, ClickHouse, Archive, Extracts):
+    """`auditwired migrate`: provisions topics, ACLs, schemas, tables, buckets. Not used by any running part."""
+
+    kafka_username: str = setting("ADMIN_KAFKA_USERNAME", "Kafka user that may create topics and ACLs.", "admin")
+    kafka_password: SecretStr = setting("ADMIN_KAFKA_PASSWORD", "Its password.")
+    clickhouse_user: str = setting("ADMIN_CLICKHOUSE_USER", "ClickHouse user that may create tables.", "admin")
+    clickhouse_password: SecretStr = setting("ADMIN_CLICKHOUSE_PASSWORD", "Its password.")
+    postgres_dsn: SecretStr = setting("ADMIN_POSTGRES_DSN", "PostgreSQL as owner of the database.")
+    s3_access_key_id: str = setting("ADMIN_S3_ACCESS_KEY_ID", "S3 key that may create buckets.")
+    s3_secret_access_key: SecretStr = setting("ADMIN_S3_SECRET_ACCESS_KEY", "Its secret.")
+    replication_factor: int = setting("REPLICATION_FACTOR", "Copies of each topic; 3 or more needs min.insync.replicas 2.", 3)
+    min_insync_replicas: int = setting("MIN_INSYNC_REPLICAS", "Copies that must have a record before it is acknowledged.", 2)
+    object_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = setting(
+        "OBJECT_LOCK_MODE", "Default object lock of the archive bucket.", "GOVERNANCE"
+    )
+    object_lock_days: int = setting("OBJECT_LOCK_DAYS", "Its length in days.", 365)
+
+
+class Operator(Common, ClickHouse, Archive, Sealing):
+    """Tools of operators: fsck and quarantine. Reads everything; writes raw for `quarantine replay`."""
+
+    kafka_username: str = setting(
+        "OPERATOR_KAFKA_USERNAME", "Kafka user: reads events, quarantine, ledger; writes raw.", "operator"
+    )
+    kafka_password: SecretStr = setting("OPERATOR_KAFKA_PASSWORD", "Its password.")
+    clickhouse_user: str = setting("OPERATOR_CLICKHOUSE_USER", "ClickHouse user: reads events.", "operator")
+    clickhouse_password: SecretStr = setting("OPERATOR_CLICKHOUSE_PASSWORD", "Its password.")
+    s3_access_key_id: str = setting("OPERATOR_S3_ACCESS_KEY_ID", "S3 key: reads the archive bucket.")
+    s3_secret_access_key: SecretStr = setting("OPERATOR_S3_SECRET_ACCESS_KEY", "Its secret.")
+
+
+PARTS: dict[str, type[Common]] = {
+    "ingest": Ingest,
+    "processor": Processor,
+    "clickhouse-sink": ClickHouseSink,
+    "archive-sink": ArchiveSink,
+    "export": Export,
+}
+ALL: dict[str, type[Common]] = {**PARTS, "migrate": Migrate, "operator": Operator}
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def names_of(model: type[BaseModel]) -> dict[str, str]:
+    """Environment name → field name."""
+    return {str(f.validation_alias): name for name, f in model.model_fields.items()}
+
+
+def known_names() -> frozenset[str]:
+    """Every ``AUDITWIRE_`` name that any part, tool or the local stack reads."""
+    return OTHER_NAMES.union(*(names_of(m) for m in ALL.values()))
+
+
+def load(model: type[S], env: Mapping[str, str] | None = None) -> S:
+    """Settings of one part from ``env`` (default: the process environment).
+
+    Raises SettingsError: a name that nobody reads (with the nearest known one), a missing or an impossible value. Values of
+    secrets are never quoted.
+    """
+    env = os.environ if env is None else env
+    known = known_names()
+    for name in env:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise SettingsError(
+                f"{name} is not a setting of Auditwire.{hint} Unset it or correct its name (docs/configuration.md)."
+            )
+    try:
+        return model.model_validate({n: env[n] for n in names_of(model) if env.get(n, "") != ""})
+    except ValidationError as exc:
+        lines = []
+        for error in exc.errors(include_input=False, include_url=False):
+            name = str(error["loc"][0]) if error["loc"] else "?"
+            lines.append(f"{name} is not set." if error["type"] == "missing" else f"{name}: {error['msg']}.")
+        raise SettingsError(
+            f"settings of {model.__name__}: " + " ".join(lines) + " Set them in the environment (docs/configuration.md)."
+        ) from None
