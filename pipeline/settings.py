@@ -18,7 +18,7 @@ PREFIX = "AUDITWIRE_"
 # What `make up` writes for lookers-in beyond the parts' settings, and what the local stack itself reads.
 OTHER_NAMES = frozenset(
     PREFIX + n
-    for n in [
+    for n in (
         "KAFKA_USERNAME",
         "KAFKA_PASSWORD",
         "CLICKHOUSE_NATIVE",
@@ -31,7 +31,7 @@ OTHER_NAMES = frozenset(
         "METRICS_URLS",
         "STATE_DIR",
         "CACHE_DIR",
-    ]
+    )
 )
 
 

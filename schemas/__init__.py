@@ -1,4 +1,4 @@
-"""The contract, data first: Avro schemas, the topic catalogue, golden examples. Paths and parsed forms of the files beside this one."""
+"""The contract, data first: Avro schemas, topic catalogue, golden examples. Paths and parsed forms of these files."""
 
 from __future__ import annotations
 

@@ -1,0 +1,126 @@
+"""Kafka client settings (librdkafka) that every part shares, and what their errors mean."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where Kafka is and as whom to speak to it. The password hides from repr."""
+
+    bootstrap: str
+    security_protocol: str
+    sasl_mechanism: str
+    username: str
+    password: Secret
+
+    def config(self, **extra: Any) -> Config:
+        """librdkafka settings for any client of this user; ``extra`` names use ``_`` for ``.``."""
+        sasl = self.security_protocol.startswith("SASL")
+        credentials = {
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.username,
+            "sasl.password": self.password.value,
+        }
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "security.protocol": self.security_protocol,
+            **(credentials if sasl else {}),
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "socket.keepalive.enable": True,
+            "log_level": 3,
+            **{name.replace("_", "."): value for name, value in extra.items()},
+        }
+
+
+class Secret:
+    """A string that does not show in repr, logs or tracebacks."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+def producer_config(cluster: Cluster, **extra: Any) -> Config:
+    """An idempotent producer that waits for all in-sync replicas; murmur2 like every client (the default of librdkafka is not)."""
+    return cluster.config(
+        **{
+            "acks": "all",
+            "enable_idempotence": True,
+            "partitioner": "murmur2_random",
+            "compression_type": "zstd",
+            "linger_ms": 5,
+            **extra,
+        }
+    )
+
+
+def consumer_config(cluster: Cluster, group: str, **extra: Any) -> Config:
+    """A consumer that reads committed transactions only and never commits or resets by itself."""
+    base = {
+        "group_id": group,
+        "enable_auto_commit": False,
+        "enable_auto_offset_store": False,
+        "auto_offset_reset": "error",
+        "isolation_level": "read_committed",
+    }
+    return cluster.config(**{**base, **extra})
+
+
+class ErrorWatch:
+    """Collects what librdkafka says in the background, to tell wrong credentials from a broker that does not answer.
+
+    Pass ``watch`` as ``error_cb``; ``explain()`` gives a sentence with what to do, or None while nothing was said.
+    """
+
+    def __init__(self, bootstrap: str, username: str, on_error: Callable[[KafkaError], None] | None = None) -> None:
+        self._bootstrap, self._username, self._on_error = bootstrap, username, on_error
+        self._lock = threading.Lock()
+        self._last: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        with self._lock:
+            if self._last is None or self._last.code() != KafkaError._AUTHENTICATION:
+                self._last = error
+        if self._on_error is not None:
+            self._on_error(error)
+
+    def explain(self) -> str | None:
+        with self._lock:
+            last = self._last
+        if last is None:
+            return None
+        if last.code() == KafkaError._AUTHENTICATION:
+            return f"Kafka {self._bootstrap} refused the password of user {self._username}: correct the user's password setting"
+        return f"Kafka {self._bootstrap} does not answer ({last.name()}): is it up, is AUDITWIRE_KAFKA_BOOTSTRAP right?"
+
+
+def error_of(exc: BaseException) -> KafkaError | None:
+    """The KafkaError inside an exception of the client, else None."""
+    if isinstance(exc, KafkaException) and exc.args and isinstance(exc.args[0], KafkaError):
+        return exc.args[0]
+    return None
+
+
+def cluster_of(values: Mapping[str, Any]) -> Cluster:
+    """From the Kafka fields of a part's settings (``model_dump()`` of it; the password a pydantic SecretStr)."""
+    return Cluster(
+        values["kafka_bootstrap"],
+        values["kafka_security_protocol"],
+        values["kafka_sasl_mechanism"],
+        values["kafka_username"],
+        Secret(values["kafka_password"].get_secret_value()),
+    )

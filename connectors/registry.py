@@ -1,0 +1,67 @@
+"""The schema registry (Confluent API): look up, register, fetch; answers that never change are remembered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+
+class RegistryError(Exception):
+    """The registry did not answer, or answered with an error; wait and try again. ``status`` is its HTTP status or 0."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class UnknownSchema(RegistryError):  # noqa: N818
+    """The registry answered that there is no such schema or subject: waiting does not help."""
+
+
+class SchemaRegistry:
+    """One registry; safe from several threads."""
+
+    def __init__(self, url: str, timeout: float = 10.0) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url, timeout=timeout, headers={"Content-Type": "application/vnd.schemaregistry.v1+json"}
+        )
+        self._by_id: dict[int, str] = {}
+
+    def close(self) -> None:
+        self._http.close()
+
+    def schema_of(self, schema_id: int) -> str:
+        """Schema text of an id. Raises UnknownSchema (a definite 404) or RegistryError (wait)."""
+        if schema_id not in self._by_id:
+            self._by_id[schema_id] = str(self._ask("GET", f"/schemas/ids/{schema_id}")["schema"])
+        return self._by_id[schema_id]
+
+    def id_of(self, subject: str, schema: str) -> int:
+        """Id of a registered schema. Raises UnknownSchema where it is not registered: run `auditwired migrate`."""
+        return int(self._ask("POST", f"/subjects/{subject}", {"schema": schema})["id"])
+
+    def register(self, subject: str, schema: str) -> int:
+        """Register and return the id; the same schema again gives the same id. Raises RegistryError when it is incompatible."""
+        return int(self._ask("POST", f"/subjects/{subject}/versions", {"schema": schema})["id"])
+
+    def set_compatibility(self, subject: str, level: str) -> None:
+        """Set the subject's compatibility level, such as FULL_TRANSITIVE."""
+        self._ask("PUT", f"/config/{subject}", {"compatibility": level})
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.HTTPError as exc:
+            raise RegistryError(
+                f"schema registry {self.url} does not answer ({type(exc).__name__}): is it up, is AUDITWIRE_SCHEMA_REGISTRY_URL right?"
+            ) from exc
+        if answer.status_code == 404:
+            raise UnknownSchema(f"schema registry {self.url} does not know {path}: run `auditwired migrate`", 404)
+        if answer.is_error:
+            raise RegistryError(
+                f"schema registry {self.url} answered {answer.status_code} to {method} {path}", answer.status_code
+            )
+        found: dict[str, Any] = answer.json()
+        return found

@@ -1,0 +1,57 @@
+"""`auditwired`: the command line of the service. Starts a part, or runs an operator's tool."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from pipeline import log, settings
+
+PARTS: dict[str, tuple[str, str]] = {
+    "ingest": ("pipeline.ingest.app", "the receiver: GitLab, CloudEvents and Auditwire JSON over HTTP into Kafka"),
+    "processor": ("pipeline.processor", "validate, deduplicate, redact: raw events into clean ones, exactly once"),
+    "clickhouse-sink": ("pipeline.sink.clickhouse", "clean events into ClickHouse, exactly once"),
+    "archive-sink": ("pipeline.sink.archive", "clean events into Parquet objects on S3, exactly once"),
+    "export": ("pipeline.export.app", "the export service: compliance extracts over REST"),
+}
+TOOLS: dict[str, tuple[str, str]] = {
+    "migrate": ("pipeline.migrate", "provision topics, ACLs, schemas, tables and buckets; safe to repeat"),
+    "fsck": ("pipeline.fsck", "compare clean topic, ClickHouse and archive by positions and digests"),
+    "quarantine": ("pipeline.quarantine", "list, show and replay what could not be processed"),
+    "token": ("pipeline.tokens", "make a token for the receiver or the export service"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each tool module adds its own arguments by ``add_arguments``."""
+    top = argparse.ArgumentParser(prog="auditwired", description=__doc__, epilog="Settings: docs/configuration.md")
+    sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, text) in PARTS.items():
+        sub.add_parser(name, help=text, description=text)
+    for name, (module, text) in TOOLS.items():
+        tool = sub.add_parser(name, help=text, description=text)
+        importlib.import_module(module).add_arguments(tool)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 done, 1 the tool found a difference or a fault, 2 wrong arguments or settings."""
+    args = parser().parse_args(argv)
+    try:
+        if args.command in PARTS:
+            values = settings.load(settings.PARTS[args.command])
+            log.setup(values.log_format)
+            run: Callable[[settings.Common], int] = importlib.import_module(PARTS[args.command][0]).run
+            return run(values)
+        tool: Callable[[argparse.Namespace], int] = importlib.import_module(TOOLS[args.command][0]).run
+        log.setup("console")
+        return tool(args)
+    except settings.SettingsError as exc:
+        sys.stderr.write(f"auditwired: {exc}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
