@@ -1,0 +1,1 @@
+"""The stages of the processor: pure functions over a Batch, without I/O or clock."""
