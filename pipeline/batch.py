@@ -20,7 +20,7 @@ class Reject:
     """One input record that a stage keeps out of the clean events.
 
     ``index`` is the record's ordinal in its chunk, ``reason`` a code out of the stage's documented list. ``detail`` names the
-    field and the rule, never the value, so that it may be logged and stored in the open. ``tenant_id`` is "" where it is unusable.
+    field and the rule, never the value, so that it may be logged and stored in the open. ``tenant_id`` is "" if unusable.
     """
 
     index: int
