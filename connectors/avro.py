@@ -1,6 +1,7 @@
 """Avro bodies ↔ Arrow columns, the Confluent frame around them, and the digest of an event.
 
-Columns go through pyruhvro (Rust). It panics on bytes, fixed and uuid, misses bad UTF-8 and names no culprit: `decode_each` finds it.
+Columns go through pyruhvro (Rust). It panics on bytes, fixed and uuid, misses bad UTF-8
+and names no culprit: `decode_each` finds it.
 Records that are not events (quarantine, ledger) go one by one through fastavro.
 """
 
@@ -110,7 +111,7 @@ def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return column if column.type == kind else column.cast(kind)
 
 
-def _default(field: pa.Field, rows: int) -> pa.Array:
+def _default(field: pa.Field[Any], rows: int) -> pa.Array:
     if field.nullable:
         return pa.nulls(rows, field.type)
     value: Any = [] if pa.types.is_list(field.type) else (False if pa.types.is_boolean(field.type) else "")

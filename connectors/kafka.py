@@ -55,7 +55,7 @@ class Secret:
 
 
 def producer_config(cluster: Cluster, **extra: Any) -> Config:
-    """An idempotent producer that waits for all in-sync replicas; murmur2 like every client (the default of librdkafka is not)."""
+    """An idempotent producer that waits for all in-sync replicas; murmur2 like every other client."""
     return cluster.config(
         **{
             "acks": "all",

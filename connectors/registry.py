@@ -55,7 +55,7 @@ class SchemaRegistry:
             answer = self._http.request(method, path, json=body)
         except httpx.HTTPError as exc:
             raise RegistryError(
-                f"schema registry {self.url} does not answer ({type(exc).__name__}): is it up, is AUDITWIRE_SCHEMA_REGISTRY_URL right?"
+                f"schema registry {self.url} does not answer ({type(exc).__name__}): check AUDITWIRE_SCHEMA_REGISTRY_URL"
             ) from exc
         if answer.status_code == 404:
             raise UnknownSchema(f"schema registry {self.url} does not know {path}: run `auditwired migrate`", 404)
