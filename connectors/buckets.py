@@ -1,0 +1,63 @@
+"""The two buckets: the archive (versioning, object lock, default retention) and the extracts (plain, files are short-lived)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from botocore.client import Config
+from botocore.exceptions import ClientError
+
+
+class BucketError(Exception):
+    """A bucket exists in a form that cannot carry the archive; the text says what to do. Nothing was changed."""
+
+
+def admin_client(endpoint: str, region: str, key_id: str, secret: str) -> Any:
+    """boto3 S3 client of a user who may create buckets."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id=key_id,
+        aws_secret_access_key=secret,
+        config=Config(signature_version="s3v4", retries={"max_attempts": 3}, s3={"addressing_style": "path"}),
+    )
+
+
+def archive_bucket(s3: Any, name: str, mode: str, days: int) -> list[str]:
+    """Make sure of the archive bucket; returns what was done. Raises BucketError where it lacks object lock."""
+    done = []
+    if not _exists(s3, name):
+        s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+        done.append(f"bucket {name} created with object lock")
+    try:
+        have = s3.get_object_lock_configuration(Bucket=name)["ObjectLockConfiguration"]
+    except ClientError:
+        raise BucketError(
+            f"bucket {name} has no object lock, which S3 allows at creation only: name another bucket in AUDITWIRE_S3_BUCKET"
+        ) from None
+    wanted = {"Mode": mode, "Days": days}
+    if {k: v for k, v in have.get("Rule", {}).get("DefaultRetention", {}).items() if v} != wanted:
+        lock = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": wanted}}
+        s3.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=lock)
+        done.append(f"bucket {name}: objects are locked for {days} days, {mode}")
+    return done
+
+
+def extract_bucket(s3: Any, name: str) -> list[str]:
+    """Make sure of the bucket of extract files; returns what was done."""
+    if _exists(s3, name):
+        return []
+    s3.create_bucket(Bucket=name)
+    return [f"bucket {name} created"]
+
+
+def _exists(s3: Any, name: str) -> bool:
+    try:
+        s3.head_bucket(Bucket=name)
+    except ClientError as exc:
+        if exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+            return False
+        raise
+    return True
