@@ -1,0 +1,1 @@
+"""The sinks: clean events into stores, each exactly once, by planned ranges."""
