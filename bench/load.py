@@ -1,0 +1,123 @@
+"""Load for the end-to-end benchmark: one process that records events through the SDK, or posts GitLab events to the receiver.
+
+Writes one line per event to a file: `attempted` before it is handed over, `acknowledged` once its receipt (or the 2xx) is there.
+    python -m bench.load sdk --tenant T --count N --seed S --out FILE [--rate EVENTS_PER_SECOND]
+    python -m bench.load receiver --count N --seed S --out FILE [--rate …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from auditwire import AuditClient, AuditEvent, AuditwireError
+from bench import gitlab
+from infra.demo.platform import sessions
+
+
+class Pace:
+    """Holds the caller to ``rate`` events per second (0: no limit)."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate, self._start, self._count = rate, time.monotonic(), 0
+
+    def step(self, count: int = 1) -> None:
+        self._count += count
+        if self._rate:
+            ahead = self._start + self._count / self._rate - time.monotonic()
+            if ahead > 0.01:
+                time.sleep(ahead)
+
+
+def platform_events(tenant: str, seed: int) -> Iterator[AuditEvent]:
+    """An endless agent platform."""
+    start = datetime.now(UTC)
+    return itertools.chain.from_iterable(sessions(tenant, 1000, seed * 1_000_003 + round_, start) for round_ in itertools.count())
+
+
+def sdk(tenant: str, count: int, seed: int, rate: float, out: Path) -> int:
+    """Record ``count`` events; returns how many were not acknowledged."""
+    pace, receipts = Pace(rate), []
+    with out.open("w", encoding="utf-8") as file, AuditClient.from_env(service=f"bench-{seed}", tenant=tenant) as client:
+        for event in itertools.islice(platform_events(tenant, seed), count):
+            receipt = client.record(event)
+            file.write(f"attempted {tenant} {receipt.event_id}\n")
+            receipts.append(receipt)
+            pace.step()
+        failed = 0
+        for receipt in receipts:
+            try:
+                receipt.wait(300)
+            except AuditwireError:
+                failed += 1
+            else:
+                file.write(f"acknowledged {tenant} {receipt.event_id}\n")
+    return failed
+
+
+def receiver(count: int, seed: int, rate: float, out: Path, batch: int = 20) -> int:
+    """Post ``count`` GitLab events in arrays of ``batch``, each until it is a 2xx; returns how many never were."""
+    url, token = os.environ["AUDITWIRE_INGEST_URL"] + "/v1/gitlab", os.environ["AUDITWIRE_INGEST_TOKEN"]
+    pace, deadline, failed = Pace(rate), time.monotonic() + 600, 0
+    headers = {"X-Gitlab-Event-Streaming-Token": token, "Content-Type": "application/x-www-form-urlencoded"}
+    bodies = [[gitlab.event(seed, i) for i in range(at, min(at + batch, count))] for at in range(0, count, batch)]
+
+    def post(body: list[dict[str, object]]) -> bool:
+        content, wait = json.dumps(body).encode(), 0.1
+        while time.monotonic() < deadline:
+            try:
+                if client.post(url, content=content, headers=headers).is_success:
+                    return True
+            except httpx.HTTPError:
+                pass
+            time.sleep(wait)
+            wait = min(wait * 2, 2.0)
+        return False
+
+    with out.open("w", encoding="utf-8") as file, httpx.Client(timeout=30) as client, ThreadPoolExecutor(8) as pool:
+        tasks = []
+        for body in bodies:
+            file.writelines(f"attempted demo {gitlab.event_id(e)}\n" for e in body)
+            tasks.append((body, pool.submit(post, body)))
+            pace.step(len(body))
+        for body, task in tasks:
+            if task.result():
+                file.writelines(f"acknowledged demo {gitlab.event_id(e)}\n" for e in body)
+            else:
+                failed += len(body)
+    return failed
+
+
+def main() -> int:
+    """Exit code 0 when everything was acknowledged."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way", choices=["sdk", "receiver"])
+    parser.add_argument("--tenant", default="demo")
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    started = time.time()
+    if args.way == "sdk":
+        failed = sdk(args.tenant, args.count, args.seed, args.rate, args.out)
+    else:
+        failed = receiver(args.count, args.seed, args.rate, args.out)
+    sys.stdout.write(
+        json.dumps({"way": args.way, "count": args.count, "failed": failed, "started": started, "ended": time.time()}) + "\n"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
