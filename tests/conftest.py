@@ -1,0 +1,100 @@
+"""Fixtures on real servers. The whole run shares one stack; each test gets a namespace of its own on it.
+
+``stack``: the running servers (do not kill them: others use them). ``namespace``: a fresh `Space`. ``provisioned``: the same
+after `auditwired migrate`. ``new_space``: for tests that want one a module, or several. ``fault_stack``: servers of this
+worker alone, for tests that kill them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.stack import Stack, holder
+from infra.stack.server import base_environment
+from infra.stack.stack import CHECKOUT, tail
+from tests import space
+from tests.space import Space
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def stack(run_folder: Path) -> Stack:
+    """The servers all tests of this run share; the first worker that needs them starts them."""
+    directory = run_folder / "stack"
+    directory.mkdir(exist_ok=True, mode=0o700)
+    with (directory / "starting").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / holder.READY).exists():
+            _hold(directory)
+    return Stack(directory, namespaces=space.POOL, fast_jvm=True)
+
+
+def _hold(directory: Path) -> None:
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    log = directory / "holder.log"
+    keep = {k: v for k, v in os.environ.items() if k in ("AUDITWIRE_CACHE_DIR", "JAVA_HOME")}
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "infra.stack.holder", str(directory), str(owner), *space.POOL],
+            env={**base_environment(), **keep},
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    while not (directory / holder.READY).exists():
+        if process.poll() is not None:
+            pytest.exit(f"The local stack does not start. {tail(log, 30)}", returncode=3)
+        time.sleep(0.05)
+    process.returncode = 0  # it ends by itself after this run: nobody waits for it
+
+
+@pytest.fixture(scope="session")
+def new_space(stack: Stack, run_folder: Path) -> Iterator[Callable[[], Space]]:
+    """Makes namespaces; they are dropped at the end of the session."""
+    made: list[Space] = []
+
+    def make() -> Space:
+        made.append(space.claim(stack, run_folder / "spaces"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.drop()
+
+
+@pytest.fixture
+def namespace(stack: Stack, run_folder: Path) -> Iterator[Space]:
+    """A namespace of this test's own, empty."""
+    one = space.claim(stack, run_folder / "spaces")
+    yield one
+    one.drop()
+
+
+@pytest.fixture
+def provisioned(namespace: Space) -> Space:
+    """A namespace with topics, ACLs, schemas, tables and buckets."""
+    namespace.provision()
+    return namespace
+
+
+@pytest.fixture(scope="session")
+def fault_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Servers of this worker alone; tests may kill them and must leave them answering."""
+    with Stack(tmp_path_factory.mktemp("fault-stack"), namespaces=space.POOL, fast_jvm=True) as own:
+        yield own
