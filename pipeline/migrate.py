@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import schemas
 from connectors import buckets, postgres
@@ -62,10 +62,10 @@ def archive(values: settings.Migrate) -> list[str]:
 STEPS: tuple[Step, ...] = (kafka, registry, tables, jobs, archive)
 
 
-def provision(values: settings.Migrate) -> Iterator[tuple[str, list[str]]]:
-    """Run each step; yields its name and what it did. Raises the step's own error, whose text says what to do."""
+def provision(values: settings.Migrate, report: Callable[[str, list[str]], None] = lambda name, done: None) -> None:
+    """Run each step and report its name and what it did. Raises the step's own error, whose text says what to do."""
     for step in STEPS:
-        yield step.__name__, step(values)
+        report(step.__name__, step(values))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
     del args
     values = settings.load(settings.Migrate)
     try:
-        for name, done in provision(values):
-            sys.stdout.write(f"{name}: {'; '.join(done) or 'nothing to do'}\n")
+        provision(values, lambda name, done: print(f"{name}: {'; '.join(done) or 'nothing to do'}", flush=True))
     except (ProvisionError, RegistryError, ClickHouseError, buckets.BucketError, postgres.PostgresError) as exc:
         sys.stderr.write(f"auditwired migrate: {exc}\n")
         return 1
