@@ -44,5 +44,5 @@ def event(seed: int, number: int) -> dict[str, Any]:
 
 def event_id(payload: dict[str, Any]) -> str:
     """What the receiver makes of it for tenant ``demo`` and source ``gitlab``."""
-    found: str = gitlab.fields_of(payload, Origin("demo", "gitlab", b""))["event_id"]
+    found: str = gitlab.event(payload, Origin("demo", "gitlab", b""))["event_id"]
     return found
