@@ -1,0 +1,73 @@
+"""The client for asyncio: nothing in it blocks the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self
+
+from auditwire._client import AuditClient, Counts
+from auditwire._errors import AuditwireError
+from auditwire._event import AuditEvent
+from auditwire._receipt import Receipt
+from auditwire._transport import Transport
+
+log = logging.getLogger("auditwire")
+
+
+class AsyncAuditClient:
+    """As AuditClient, with ``await`` where that one waits; ``record`` is a plain fast call and its receipt can be awaited.
+
+    ``max_block`` is 0 here: a full queue raises QueueFullError at once instead of holding up the loop.
+    """
+
+    def __init__(self, transport: Transport, *, service: str, max_block: float = 0.0, **options: Any) -> None:
+        self._client = AuditClient(transport, service=service, max_block=max_block, **options)
+
+    @classmethod
+    async def from_env(cls, service: str, *, env: Mapping[str, str] | None = None, **options: Any) -> Self:
+        """As AuditClient.from_env; the registry is asked in another thread. Raises ConfigurationError, RegistryError."""
+        made = cls.__new__(cls)
+        options = {"max_block": 0.0, **options}
+        made._client = await asyncio.to_thread(lambda: AuditClient.from_env(service, env=env, **options))
+        return made
+
+    @property
+    def producer_id(self) -> str:
+        """This producer; see AuditClient."""
+        return self._client.producer_id
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the events so far."""
+        return self._client.counts
+
+    def record(self, event: AuditEvent) -> Receipt:
+        """Hand the event over; ``await`` the receipt for its position. Raises as AuditClient.record."""
+        return self._client.record(event)
+
+    def context(self, **fields: str) -> AbstractContextManager[None]:
+        """Text fields for every event recorded inside, also in tasks started there; see AuditClient.context."""
+        return self._client.context(**fields)
+
+    async def flush(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - handed to librdkafka
+        """Wait until Kafka has stored everything recorded so far. Raises as AuditClient.flush."""
+        await asyncio.to_thread(self._client.flush, timeout)
+
+    async def close(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - handed to librdkafka
+        """Flush, then let go of the connection. Raises as AuditClient.close."""
+        await asyncio.to_thread(self._client.close, timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            await self.close()
+        except AuditwireError as lost:
+            if error is None:
+                raise
+            log.error("while another error was on its way: %s", lost)  # noqa: TRY400 - its text says all

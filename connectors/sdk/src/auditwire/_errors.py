@@ -1,0 +1,50 @@
+"""What the SDK raises.
+
+AuditwireError
+├── ConfigurationError    a setting is missing or impossible
+├── RegistryError         the schema's id could not be had from the registry
+├── InvalidEventError     a field is not what the schema says (also a ValueError)
+│   └── EventTooLargeError
+├── QueueFullError        nothing was taken: try again or let the event go
+├── DeliveryError         taken, but Kafka did not store it
+│   └── DeliveryTimeoutError  not known yet (also a TimeoutError)
+└── ClosedError           the client is closed
+"""
+
+from __future__ import annotations
+
+
+class AuditwireError(Exception):
+    """Everything that the SDK raises on its own account. The text says what failed and what to do; it quotes no event values."""
+
+
+class ConfigurationError(AuditwireError):
+    """A setting is missing or impossible. Correct it and start again."""
+
+
+class RegistryError(AuditwireError):
+    """The id of the event schema could not be had from the registry: unreachable, or the schema is not registered."""
+
+
+class InvalidEventError(AuditwireError, ValueError):
+    """A field of the event is not what the schema says. Nothing was recorded and no sequence number is used up."""
+
+
+class EventTooLargeError(InvalidEventError):
+    """The event is too large even with its content cut. Nothing was recorded and no sequence number is used up."""
+
+
+class QueueFullError(AuditwireError):
+    """The local queue is full because Kafka takes events more slowly than they come. Nothing was recorded, no number used."""
+
+
+class DeliveryError(AuditwireError):
+    """The event was taken but Kafka did not store it; its sequence number stays a visible gap. Record it again if it matters."""
+
+
+class DeliveryTimeoutError(DeliveryError, TimeoutError):
+    """Not known yet: the event is still under way and may be stored. Wait again on the same receipt; do not record it again."""
+
+
+class ClosedError(AuditwireError):
+    """The client is closed. Make a new one."""
