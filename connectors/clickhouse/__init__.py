@@ -1,0 +1,1 @@
+"""ClickHouse: the HTTP client, the tables, and the store of clean events."""

@@ -1,0 +1,200 @@
+"""ClickHouse over HTTP: queries, and inserts of Arrow columns. Errors say what to do and never quote values of events.
+
+Settings (also ``database`` and ``query_id``) and query parameters travel in the URL. A request that fails half-way is never cancelled politely, only its socket is
+dropped: the server could take a proper end for the end of the data.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pyarrow as pa
+
+CHUNK = 1 << 18
+ACCESS_CODES = frozenset((192, 193, 194, 516))
+Points = Callable[[str], None]
+
+
+class ClickHouseError(Exception):
+    """ClickHouse answered with an error. ``code`` and ``name`` are its own, such as 252 and TOO_MANY_PARTS."""
+
+    def __init__(self, text: str, code: int = 0, name: str = "") -> None:
+        super().__init__(text)
+        self.code, self.name = code, name
+
+
+class UnreachableError(ClickHouseError):
+    """No answer, or only a part of one: whatever was asked may or may not have happened, or may happen later."""
+
+
+class AccessError(ClickHouseError):
+    """The user's name or password is wrong; waiting does not help."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL with ``{name:Type}`` parameters and server settings for this statement alone."""
+
+    sql: str
+    parameters: Mapping[str, str | int]
+    settings: Mapping[str, str | int]
+
+    def url(self) -> dict[str, str]:
+        named = {f"param_{name}": _literal(value) for name, value in self.parameters.items()}
+        return {"query": self.sql, **named, **{name: str(value) for name, value in self.settings.items()}}
+
+
+class Client:
+    """One server as one user. Safe from several threads; close it at the end."""
+
+    def __init__(self, url: str, user: str, password: str, timeout: float = 60.0) -> None:
+        self.url, self.user = url.rstrip("/"), user
+        headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=httpx.Timeout(timeout, connect=5.0), trust_env=False
+        )
+
+    def close(self) -> None:
+        """Drop all connections."""
+        self._http.close()
+
+    def command(self, sql: str, parameters: Mapping[str, str | int] | None = None, **settings: str | int) -> None:
+        """Run a statement without an answer, such as DDL. Raises ClickHouseError; its text quotes the server."""
+        self._ask(Statement(sql, parameters or {}, {"wait_end_of_query": 1, **settings}), quote=True)
+
+    def rows(self, sql: str, parameters: Mapping[str, str | int] | None = None, **settings: str | int) -> list[list[Any]]:
+        """All rows of a small answer; 64-bit integers come as int. Raises ClickHouseError."""
+        form: dict[str, str | int] = {"default_format": "JSONCompact", "output_format_json_quote_64bit_integers": 0}
+        answer = self._ask(Statement(sql, parameters or {}, {**form, **settings}))
+        found: list[list[Any]] = json.loads(answer)["data"]
+        return found
+
+    def batches(
+        self, sql: str, parameters: Mapping[str, str | int] | None = None, **settings: str | int
+    ) -> Iterator[pa.RecordBatch]:
+        """The answer as Arrow columns, batch by batch as the server produces them. Raises ClickHouseError, also half-way."""
+        statement = Statement(sql, parameters or {}, {"default_format": "ArrowStream", **settings})
+        request = self._http.build_request("POST", "/", params=statement.url())
+        with self._translated():
+            answer = self._http.send(request, stream=True)
+            try:
+                if answer.is_error or "X-ClickHouse-Exception-Code" in answer.headers:
+                    answer.read()
+                    self._check(answer, quote=False)
+                with pa.ipc.open_stream(_Reader(answer.iter_bytes(CHUNK))) as reader:
+                    yield from reader
+            except pa.ArrowInvalid as exc:
+                raise UnreachableError(f"the answer of ClickHouse {self.url} ended half-way: ask again") from exc
+            finally:
+                answer.close()
+
+    def insert(
+        self,
+        sql: str,
+        batches: Sequence[pa.RecordBatch],
+        parameters: Mapping[str, str | int] | None = None,
+        half_way: Callable[[], None] | None = None,
+        **settings: str | int,
+    ) -> None:
+        """Run an INSERT … FORMAT ArrowStream with these columns as its data.
+
+        ``half_way`` is called when half of the bytes are sent. Raises ClickHouseError; UnreachableError when the outcome is
+        unknown.
+        """
+        body = stream(batches)
+        statement = Statement(sql, parameters or {}, {"wait_end_of_query": 1, **settings})
+        self._ask(statement, content=_chunks(body, half_way), headers={"Content-Length": str(body.size)})
+
+    def _ask(self, statement: Statement, quote: bool = False, **body: Any) -> bytes:
+        with self._translated():
+            answer = self._http.post("/", params=statement.url(), **body)
+        self._check(answer, quote)
+        return answer.content
+
+    def _check(self, answer: httpx.Response, quote: bool) -> None:
+        code = int(answer.headers.get("X-ClickHouse-Exception-Code", 0))
+        if not answer.is_error and not code:
+            return
+        if code in ACCESS_CODES or answer.status_code in (401, 403):
+            raise AccessError(
+                f"ClickHouse {self.url} refused the name or password of user {self.user}: correct the user's settings", code
+            )
+        name = (re.findall(r"\(([A-Z][A-Z_0-9]+)\)", answer.text) or [f"HTTP {answer.status_code}"])[-1]
+        said = f": {answer.text.strip()[:2000]}" if quote else ""
+        raise ClickHouseError(f"ClickHouse {self.url} answered {code} {name} to user {self.user}{said}", code, name)
+
+    def _translated(self) -> _Translated:
+        return _Translated(self.url)
+
+
+class _Translated:
+    """Turns httpx errors into UnreachableError."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, httpx.HTTPError | httpx.StreamError):
+            raise UnreachableError(
+                f"ClickHouse {self.url} does not answer ({type(exc).__name__}): is it up, is AUDITWIRE_CLICKHOUSE_URL right?"
+            ) from exc
+
+
+class _Reader:
+    """Chunks of bytes as a file that Arrow can read from."""
+
+    closed = False
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._held = chunks, b""
+
+    def read(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing > 0:
+            if not self._held:
+                self._held = next(self._chunks, b"")
+                if not self._held:
+                    break
+            parts.append(self._held[:missing])
+            self._held = self._held[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def readable(self) -> bool:
+        return True
+
+
+def stream(batches: Sequence[pa.RecordBatch]) -> pa.Buffer:
+    """The batches as one Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def _chunks(body: pa.Buffer, half_way: Callable[[], None] | None) -> Iterator[bytes]:
+    view, half = memoryview(body), body.size // 2
+    for start in range(0, body.size, CHUNK):
+        if half_way is not None and start <= half < start + CHUNK:
+            yield bytes(view[start:half])
+            half_way()
+            yield bytes(view[half : start + CHUNK])
+        else:
+            yield bytes(view[start : start + CHUNK])
+
+
+def _literal(value: str | int) -> str:
+    """A parameter's value as ClickHouse reads it (tab-separated escapes)."""
+    return str(value).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
