@@ -39,6 +39,7 @@ def main(parent: int, userns: bool, argv: list[str]) -> None:
         raise SystemExit("prctl(PR_SET_PDEATHSIG) was refused: the local stack needs Linux")
     if os.getppid() != parent:  # it died before the line above could tell the kernel
         raise SystemExit("the parent is gone")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())  # a supervisor waits for blocked signals
     os.execvp(argv[0], argv)  # noqa: S606
 
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.stack import child
+
 POM = Path(__file__).with_name("pom.xml")
 
 
@@ -71,7 +73,7 @@ def _maven(cache: Path) -> None:
     # A system Java, where there is one, trusts the certificates that this machine's administrator added.
     env = dict(os.environ) if shutil.which("java") else {**os.environ, "JAVA_HOME": str(jre())}
     command = ["mvn", "-q", "-B", "-ntp", "-f", str(POM), f"-Dout={cache}", "package"]
-    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(child.wrapped(command), env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InstallError(
             f"Maven could not fetch the jars of the local stack; run `{' '.join(command)}`:\n{done.stdout[-2000:]}"

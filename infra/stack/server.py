@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from infra.stack import child, install
 from infra.stack.state import State
@@ -38,9 +37,9 @@ class Place:
 class Server(ABC):
     """One server: how to prepare, start, ask and stop it. ``needs`` names servers that must answer before it starts."""
 
-    name: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()
-    stop_signal: ClassVar[int] = signal.SIGTERM
+    name: str
+    needs: tuple[str, ...] = ()
+    stop_signal: int = signal.SIGTERM
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -71,6 +70,9 @@ class Server(ABC):
 
     def settle(self) -> None:  # noqa: B027 most servers need nothing
         """Called once it is ready: what can only be set up by asking the server."""
+
+    def ended(self) -> None:  # noqa: B027 most servers leave nothing
+        """Called once it has ended: remove what it leaves outside its data directory."""
 
     @property
     @abstractmethod

@@ -57,27 +57,34 @@ class Stack:
         self.claim()
         install.jars(self.place.cache)
         env.write_token_files(self.directory, self.state)
-        names = names or self.names
+        names, failed = names or self.names, Event()
         answers = {n: Event() for n in names}
 
         def one(name: str) -> None:
-            for need in self.servers[name].needs:
-                while need in answers and not answers[need].wait(0.2):
-                    if failed.is_set():
-                        return
             try:
-                self.launch(name)
-                self.wait(name)
+                for need in self.servers[name].needs:
+                    while need in answers and not answers[need].wait(0.2) and not failed.is_set():
+                        pass
+                if not failed.is_set():
+                    self.launch(name)
+                    self.wait(name, cancelled=failed)
+                    answers[name].set()
             except BaseException:
                 failed.set()
                 raise
-            answers[name].set()
 
-        failed = Event()
-        with ThreadPoolExecutor(len(names)) as pool:
-            tasks = [pool.submit(one, n) for n in names]
-        for task in tasks:
-            task.result()
+        pool = ThreadPoolExecutor(max(len(names), 1))
+        try:
+            for task in [pool.submit(one, n) for n in names]:
+                task.result()
+        finally:
+            failed.set()
+            pool.shutdown()
+
+    def add(self, server: Server) -> None:
+        """Take in a further process; it is started by ``start(name)``, and stopped before what it needs."""
+        self.servers[server.name] = server
+        self.names += (server.name,)
 
     def claim(self) -> None:
         """Take the directory for this process; StackError when another one has it."""
@@ -99,10 +106,13 @@ class Stack:
         argv = child.wrapped(server.command(), userns=server.userns)
         self._processes[name] = spawn(argv, environment, self.log(name))
 
-    def wait(self, name: str, limit: float = 90) -> None:
-        """Return once the server answers a real request. StackError after ``limit`` seconds, or at once when it ended."""
+    def wait(self, name: str, limit: float = 90, cancelled: Event | None = None) -> None:
+        """Return once the server answers a real request, or ``cancelled`` is set.
+
+        Raises StackError after ``limit`` seconds without an answer, or at once when the server ended.
+        """
         server, deadline, wrong = self.servers[name], time.monotonic() + limit, "no answer"
-        while True:
+        while not (cancelled and cancelled.is_set()):
             if (code := self._processes[name].poll()) is not None:
                 raise StackError(f"{name} ended with exit code {code} while it started. {tail(self.log(name))}")
             try:
@@ -115,12 +125,20 @@ class Stack:
                 raise StackError(f"{name} does not answer after {limit:.0f} s ({wrong}). {tail(self.log(name))}")
             time.sleep(0.05)
 
-    def pid(self, name: str) -> int:
-        """Process id of a server that was started here."""
-        return self._processes[name].pid
+    def pid(self, name: str) -> int | None:
+        """Process id of a server that was started here, None while it is down."""
+        process = self._processes.get(name)
+        return process.pid if process and process.poll() is None else None
+
+    def answers(self, name: str) -> bool:
+        """Whether the server answers a real request now; also for a stack that another process runs."""
+        try:
+            return self.servers[name].ready()
+        except Exception:
+            return False
 
     def poll(self, name: str) -> int | None:
-        """Exit code of a server that has ended, None while it runs."""
+        """Exit code of a server that has ended (negative: the signal), None while it runs."""
         return self._processes[name].poll()
 
     def kill(self, name: str) -> None:
@@ -130,14 +148,17 @@ class Stack:
 
     def stop(self, *names: str, limit: float = 20) -> None:
         """End all servers, or only ``names``, in order and cleanly; one that takes longer than ``limit`` seconds is killed."""
-        wanted = [n for n in names or self.names if n in self._processes]
-        needed = {need for n in wanted for need in self.servers[n].needs}
-        for wave in ([n for n in wanted if n not in needed], [n for n in wanted if n in needed]):
+        left = [n for n in names or self.names if n in self._processes]
+        while left:
+            needed = {need for n in left for need in self.servers[n].needs}
+            wave = [n for n in left if n not in needed]
+            left = [n for n in left if n in needed]
             for name in wave:
                 if self.poll(name) is None:
                     self._processes[name].send_signal(self.servers[name].stop_signal)
             for name in wave:
                 end(self._processes[name], limit)
+                self.servers[name].ended()
                 del self._processes[name]
         if not self._processes and self._lock is not None:
             os.close(self._lock)

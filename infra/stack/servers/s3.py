@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 from infra.stack import install, state
 from infra.stack.server import HOST, Server, http_status
 
 _ROLES = ("master", "volume", "filer", "admin")
+_READ_BUCKET = (
+    "ListBucket",
+    "ListBucketVersions",
+    "GetBucketLocation",
+    "GetBucketVersioning",
+    "GetBucketObjectLockConfiguration",
+)
+_READ_OBJECT = ("GetObject", "GetObjectVersion", "GetObjectRetention")
+_WRITE_OBJECT = ("PutObject", "AbortMultipartUpload", "ListMultipartUploadParts")
 
 
 class S3(Server):
-    """Identities with rights of their own; the filer's port, which knows no object lock, answers only who has our keys."""
+    """Identities with policies of their own; the filer's port, which knows no object lock, answers only who has our keys."""
 
     name = "s3"
 
     def prepare(self) -> None:
         self.data.mkdir(exist_ok=True, mode=0o700)
-        identities = [
+        self._remove_sockets()
+        state.private(
+            self.place.directory / "s3.json", json.dumps({"identities": self._identities(), "policies": _policies()}, indent=1)
+        )
+
+    def _identities(self) -> list[dict[str, object]]:
+        """Only `admin` may do everything; the others may do what the policy of their name says."""
+        return [
             {
                 "name": name,
                 "credentials": [{"accessKey": name, "secretKey": self.secrets[f"s3_{name}"]}],
-                "actions": self._actions(name),
+                **({"actions": ["Admin"]} if name == "admin" else {"policyNames": [name]}),
             }
             for name in state.S3_IDENTITIES
         ]
-        state.private(self.place.directory / "s3.json", json.dumps({"identities": identities}, indent=1))
-
-    def _actions(self, identity: str) -> list[str]:
-        rights = {
-            "admin": [],
-            "archive": ["Read", "Write", "List"],
-            "export": ["Read", "Write", "List"],
-            "reader": ["Read", "List"],
-            "operator": ["Read", "List"],
-        }[identity]
-        suffix = "extracts" if identity == "export" else "archive"
-        buckets = [bucket(namespace, suffix) for namespace in self.place.namespaces]
-        return ["Admin"] if identity == "admin" else [f"{right}:{name}" for name in buckets for right in rights]
 
     def command(self) -> list[str]:
         argv = [str(install.weed()), "-logtostderr", "-v=-1", "mini", f"-dir={self.data}", f"-ip={HOST}", f"-ip.bind={HOST}"]
@@ -57,9 +62,37 @@ class S3(Server):
     def ready(self) -> bool:
         return http_status(self.endpoint + "/") == 403
 
+    def ended(self) -> None:
+        self._remove_sockets()
+
+    def _remove_sockets(self) -> None:
+        """It puts sockets named after its ports into /tmp, whatever TMPDIR says, and leaves them there."""
+        for use in ("s3", "s3_grpc", *(r + kind for r in _ROLES for kind in ("", "_grpc"))):
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{self.ports[use]}.sock"):  # noqa: S108
+                socket.unlink(missing_ok=True)
+
     @property
     def endpoint(self) -> str:
         return f"http://{HOST}:{self.ports['s3']}"
+
+
+def _policies() -> list[dict[str, str]]:
+    """What each identity may do. Nobody but `admin` may delete or unlock anything in an archive bucket."""
+    read_archive = _policy("archive", _READ_BUCKET, _READ_OBJECT)
+    policies = {
+        "archive": _policy("archive", (*_READ_BUCKET, "ListBucketMultipartUploads"), (*_READ_OBJECT, *_WRITE_OBJECT)),
+        "export": _policy("extracts", ("ListBucket", "GetBucketLocation"), ("GetObject", "DeleteObject", *_WRITE_OBJECT)),
+        "reader": read_archive,
+        "operator": read_archive,
+    }
+    return [{"name": name, "content": content} for name, content in policies.items()]
+
+
+def _policy(suffix: str, on_bucket: Sequence[str], on_object: Sequence[str]) -> str:
+    arn = f"arn:aws:s3:::audit*-{suffix}"
+    pairs = ((arn, on_bucket), (arn + "/*", on_object))
+    allow = [{"Effect": "Allow", "Action": [f"s3:{a}" for a in actions], "Resource": [what]} for what, actions in pairs]
+    return json.dumps({"Version": "2012-10-17", "Statement": allow})
 
 
 def bucket(namespace: str, suffix: str) -> str:
