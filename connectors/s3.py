@@ -140,19 +140,18 @@ class Bucket:
             for piece in body.iter_chunks(1 << 20):
                 out.write(piece)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Keys below a prefix in the store's order (delete markers hide objects from it)."""
-        with self._errors("list", prefix):
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
-                yield from (entry["Key"] for entry in page.get("Contents", []))
+    def read(self, key: str, version: str | None = None) -> bytes:
+        """The bytes of a small object."""
+        extra: dict[str, Any] = {"VersionId": version} if version else {}
+        with self._errors("read", key):
+            return self._s3.get_object(Bucket=self.name, Key=key, **extra)["Body"].read()
 
-    def folders(self, prefix: str) -> list[str]:
-        """The next level of "folders" below a prefix that ends in ``/``, each ending in ``/``."""
-        found: list[str] = []
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """Keys below a prefix, rising, those after ``after`` only (delete markers hide objects from it)."""
+        extra: dict[str, Any] = {"StartAfter": after} if after else {}
         with self._errors("list", prefix):
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
-                found += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
-        return found
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix, **extra):
+                yield from (entry["Key"] for entry in page.get("Contents", []))
 
     def versions(self, prefix: str) -> Iterator[Version]:
         """All versions and delete markers below a prefix: what a plain listing hides."""
@@ -232,7 +231,9 @@ class Bucket:
         )
 
     def _abort(self, key: str, upload: str) -> None:
-        with suppress(ClientError, BotoCoreError):  # what is left over costs space only; the lifecycle rule of `migrate` ends it
+        with suppress(
+            ClientError, BotoCoreError
+        ):  # what is left over costs space only; docs/archive.md says how to have it ended
             self._s3.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload)
 
     @contextmanager

@@ -1,0 +1,111 @@
+"""Names in the archive bucket, and the manifest that closes a range. Pure.
+
+    events/class=<c>/dt=<day>/<topic>-<partition>-<start>-<end>-v<schema>.parquet     the events of one range and retention class
+    ranges/<topic>/<topic id>/<partition>/<end>-<start>.json                          its manifest, written when all are there
+
+``dt`` is the UTC day in which the broker appended the first record of the range. A manifest lists every object of its range, so
+what a range consists of, and where the archive stands, is known without the topic. ``end`` comes first in its name: one listing
+from an offset on shows every range that reaches beyond it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from connectors.ranges import Plan
+
+EVENTS = "events/"
+RANGES = "ranges/"
+NO_CLASS = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark and DuckDB read as null
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object of a range: its key, retention class, events, checksum of their digests, and its bytes."""
+
+    key: str
+    retention_class: str
+    count: int
+    checksum: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A range that is archived in full."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+    count: int
+    checksum: int
+    schema: int
+    mapper: int
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, parts: tuple[Part, ...]) -> Manifest:
+        """The manifest of a plan whose objects are ``parts``."""
+        fields = {name: getattr(plan, name) for name in cls.__dataclass_fields__ if name != "parts"}
+        return cls(**fields, parts=parts)
+
+    @property
+    def key(self) -> str:
+        return f"{folder(self.topic, self.topic_id, self.partition)}{self.end:020d}-{self.start:020d}.json"
+
+    def same_events(self, other: Manifest) -> bool:
+        """True when both stand for the same events in the same objects; bytes may differ (another Parquet library)."""
+        return self._logical() == other._logical()
+
+    def _logical(self) -> dict[str, Any]:
+        keep = [(p.key, p.retention_class, p.count, p.checksum) for p in self.parts]
+        return {**asdict(self), "mapper": 0, "parts": sorted(keep)}
+
+    def to_json(self) -> bytes:
+        """Indented JSON with the checksums in hex: people read it too."""
+        parts = [{**asdict(p), "checksum": f"{p.checksum:016x}"} for p in self.parts]
+        return json.dumps({"v": 1, **asdict(self), "checksum": f"{self.checksum:016x}", "parts": parts}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Raises ValueError when it is not a manifest of this version."""
+        try:
+            fields = json.loads(data)
+            if fields.pop("v") != 1:
+                raise ValueError("its version is not 1")
+            parts = tuple(Part(**{**p, "checksum": int(p["checksum"], 16)}) for p in fields["parts"])
+            return cls(**{**fields, "checksum": int(fields["checksum"], 16), "parts": parts})
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise ValueError(f"not an archive manifest of this version of Auditwire ({exc})") from None
+
+
+def folder(topic: str, topic_id: str, partition: int) -> str:
+    """Prefix of the manifests of one partition."""
+    return f"{RANGES}{quote(topic, safe='')}/{quote(topic_id, safe='')}/{partition:03d}/"
+
+
+def after(topic: str, topic_id: str, partition: int, offset: int) -> str:
+    """List after this key: the manifests whose range ends beyond ``offset``, rising."""
+    return f"{folder(topic, topic_id, partition)}{offset:020d}~"
+
+
+def range_of(key: str) -> tuple[int, int]:
+    """(start, end) from a manifest's key. Raises ValueError on another key."""
+    end, _, start = key.rpartition("/")[2].removesuffix(".json").partition("-")
+    if not (key.startswith(RANGES) and key.endswith(".json") and end.isdigit() and start.isdigit()):
+        raise ValueError(f"{key} is not the name of a manifest")
+    return int(start), int(end)
+
+
+def object_key(plan: Plan, retention_class: str, first_timestamp_ms: int) -> str:
+    """Key of the events of one retention class in a range; the class is percent-encoded."""
+    day = datetime.fromtimestamp(first_timestamp_ms / 1000, UTC).strftime("%Y-%m-%d")
+    name = f"{quote(plan.topic, safe='')}-{plan.partition:03d}-{plan.start:020d}-{plan.end:020d}-v{plan.schema}"
+    return f"{EVENTS}class={quote(retention_class, safe='') or NO_CLASS}/dt={day}/{name}.parquet"
