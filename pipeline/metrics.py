@@ -12,7 +12,7 @@ INGEST_QUARANTINED = Counter(
     "auditwire_ingest_quarantined_total", "Elements that the receiver could not understand and put into quarantine.", ["reason"]
 )
 INGEST_IN_FLIGHT = Gauge(
-    "auditwire_ingest_in_flight_bytes", "Bytes that requests hold in the receiver, bodies counted eight-fold."
+    "auditwire_ingest_in_flight_bytes", "Bytes held for requests in the receiver, bodies counted eight-fold."
 )
 
 PROCESSOR_EVENTS = Counter(

@@ -88,7 +88,11 @@ class Ingest(Common, Sealing):
     kafka_password: SecretStr = setting("INGEST_KAFKA_PASSWORD", "Its password.")
     listen: str = setting("INGEST_LISTEN", "host:port of the receiver.", "127.0.0.1:8080")
     tokens_file: Path = setting("INGEST_TOKENS_FILE", "YAML list of {tenant, source, token_sha256}.")
-    max_in_flight_bytes: int = setting("INGEST_MAX_IN_FLIGHT_BYTES", "Bytes of bodies held at once; more is a 503.", 128 << 20)
+    max_in_flight_bytes: int = setting(
+        "INGEST_MAX_IN_FLIGHT_BYTES",
+        "Memory for requests at once, a body counted eight-fold; more is a 503. At least eight times the largest body.",
+        512 << 20,
+    )
     max_body_bytes: int = setting("INGEST_MAX_BODY_BYTES", "Largest body; more is a 413.", 25 * 1024 * 1024)
 
 

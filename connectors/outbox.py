@@ -1,0 +1,161 @@
+"""Records on their way to Kafka, confirmed by the request: a batch counts as sent when every record of it has its report."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record; ``value`` with its Confluent frame."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class NotConfirmed(Exception):  # noqa: N818
+    """Kafka did not confirm every record in time: acknowledge nothing, let the sender try again (some may be stored already)."""
+
+
+class Outbox(Protocol):
+    """Where the receiver puts records."""
+
+    async def send(self, records: Sequence[Record], settled: Callable[[], None]) -> None:
+        """Return MUST mean that every record is durable. Raises NotConfirmed otherwise, after a bounded time.
+
+        ``settled`` is called once, on the loop, when nothing of the batch is held in memory any more, perhaps after the raise.
+        """
+
+    def problem(self) -> str | None:
+        """None while records can be sent, else one sentence for the health check."""
+
+
+class MemoryOutbox:
+    """Keeps records in a list; with ``down`` set it refuses like a cluster that does not answer."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.down = False
+
+    async def send(self, records: Sequence[Record], settled: Callable[[], None]) -> None:
+        settled()
+        if self.down:
+            raise NotConfirmed("the outbox is down")
+        self.records += records
+
+    def problem(self) -> str | None:
+        return "the outbox is down" if self.down else None
+
+
+class _Batch:
+    __slots__ = ("expected", "failed", "future", "reported", "settled")
+
+    def __init__(self, expected: int, future: asyncio.Future[None], settled: Callable[[], None]) -> None:
+        self.expected, self.reported = expected, 0
+        self.failed: KafkaError | None = None
+        self.future, self.settled = future, settled
+
+
+class KafkaOutbox:
+    """An idempotent producer with acks=all; one thread takes the delivery reports and wakes the loop once for many batches.
+
+    ``config`` comes from `connectors.kafka.producer_config`. ``wait_for_reports=False`` is for the negative control only: it
+    returns before Kafka has anything.
+    """
+
+    def __init__(self, config: dict[str, Any], bound_seconds: float = 10.0, *, wait_for_reports: bool = True) -> None:
+        self._bound, self._wait = bound_seconds, wait_for_reports
+        self._fatal: str | None = None
+        self._last_error: str | None = None
+        self._lock = threading.Lock()
+        self._done: list[_Batch] = []
+        self._loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+        timeout = max(1000, int(bound_seconds * 900))
+        self._producer = Producer({**config, "message.timeout.ms": timeout, "error_cb": self._on_error})
+        self._thread = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
+        self._thread.start()
+
+    async def send(self, records: Sequence[Record], settled: Callable[[], None]) -> None:
+        if not records:
+            settled()
+            return
+        batch = _Batch(len(records), self._loop.create_future(), settled)
+        self._produce(records, batch)
+        if not self._wait:
+            return
+        try:
+            async with asyncio.timeout(self._bound):
+                await asyncio.shield(batch.future)
+        except TimeoutError:
+            raise NotConfirmed(f"Kafka did not confirm within {self._bound:g} s") from None
+
+    def problem(self) -> str | None:
+        return self._fatal or self._last_error
+
+    def close(self, seconds: float = 10.0) -> int:
+        """Wait for what is on its way and end the thread; the number of records that Kafka has not confirmed."""
+        left: int = self._producer.flush(seconds)
+        self._stop.set()
+        self._thread.join()
+        return left
+
+    def _produce(self, records: Sequence[Record], batch: _Batch) -> None:
+        def report(error: KafkaError | None, _message: Message) -> None:
+            self._report(batch, error)
+
+        produce = self._producer.produce
+        sent = 0
+        try:
+            for record in records:
+                produce(record.topic, record.value, record.key, on_delivery=report)
+                sent += 1
+        except (BufferError, KafkaException) as exc:
+            with self._lock:  # reports of the part that is on its way still come
+                batch.expected = sent
+                finished = batch.reported == sent
+            if finished:
+                batch.settled()
+            batch.future.cancel()
+            raise NotConfirmed(f"the producer does not take more records ({type(exc).__name__})") from None
+
+    def _report(self, batch: _Batch, error: KafkaError | None) -> None:
+        with self._lock:
+            batch.reported += 1
+            if error is not None:
+                batch.failed = error
+            if batch.reported == batch.expected:
+                self._done.append(batch)
+
+    def _poll(self) -> None:
+        while not self._stop.is_set():
+            self._producer.poll(0.1)
+            if self._done:
+                with self._lock:
+                    done, self._done = self._done, []
+                self._loop.call_soon_threadsafe(self._resolve, done)
+
+    def _resolve(self, done: list[_Batch]) -> None:
+        for batch in done:
+            batch.settled()
+            if batch.failed is None:
+                self._last_error = None
+            if batch.future.done():
+                continue
+            if batch.failed is None:
+                batch.future.set_result(None)
+            else:
+                self._last_error = f"Kafka did not confirm records ({batch.failed.name()})"
+                batch.future.set_exception(NotConfirmed(self._last_error))
+                batch.future.exception()  # the waiter may be gone
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = f"the Kafka producer ended with a fatal error ({error.name()}): restart the receiver"

@@ -1,0 +1,44 @@
+"""Fields of an event → Avro body, by the SDK's generated encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auditwire._errors import InvalidEventError
+from auditwire._event import AuditEvent, encode
+from connectors.sources.fields import Fields, Unmappable
+
+REPLACED = "nul_replaced"
+
+
+def body_of(fields: Fields) -> bytes:
+    """The Avro body (no frame). NUL characters, which no store takes, become U+FFFD, and ``attributes`` say in which fields.
+
+    Raises Unmappable ``bad_value`` where a field does not fit the schema.
+    """
+    try:
+        return encode(AuditEvent(**fields))
+    except InvalidEventError:
+        pass
+    try:
+        return encode(AuditEvent(**_without_nul(fields)))
+    except InvalidEventError as exc:
+        raise Unmappable("bad_value", str(exc)) from None
+
+
+def _without_nul(fields: Fields) -> Fields:
+    clean: Fields = {name: _clean(value) for name, value in fields.items()}
+    changed = sorted(name for name, value in clean.items() if value != fields[name])
+    if changed:
+        clean["attributes"] = {**clean.get("attributes", {}), REPLACED: ",".join(changed)}
+    return clean
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,1 @@
+"""The receiver: events over HTTP into Kafka, acknowledged when Kafka has them."""

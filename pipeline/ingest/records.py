@@ -1,0 +1,75 @@
+"""Kafka records of the receiver: raw events and sealed rejects, with the key that keeps a retry in the same partition."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from connectors.avro import RecordCodec, frame
+from connectors.outbox import Record
+from pipeline.ingest.auth import Entry
+from pipeline.ingest.routes import Mapped, Reject
+from pipeline.sealing import Sealer
+
+STAGE = "receive"
+ORIGINAL_BYTES = 900_000
+# Headers without which an original could not be mapped again; never the token.
+KEPT_HEADERS = ("content-type", "x-gitlab-audit-event-type")
+
+
+def key_of(tenant: str, source: str, spread: int) -> bytes:
+    """The key of an event: the same at every receiver; ``spread`` is the first byte of SHA-256 of the source's event id."""
+    return f"{tenant}/{source}/{spread:02x}".encode()
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Makes records for one namespace; the schema ids are the registry's for the two subjects."""
+
+    namespace: str
+    event_schema_id: int
+    quarantine: RecordCodec
+    sealer: Sealer
+
+    def events(self, mapped: Mapped, entry: Entry) -> list[Record]:
+        """Records of the raw topic: functions of the payload and the token, so a retry has the same bytes at any receiver."""
+        head, topic = frame(self.event_schema_id), f"{self.namespace}.raw"
+        return [Record(topic, key_of(entry.tenant, entry.source, event.spread), head + event.body) for event in mapped.events]
+
+    def rejects(self, mapped: Mapped, entry: Entry, route: str, headers: Mapping[str, str], *, now: int) -> list[Record]:
+        """Records of the quarantine topic; ``now`` is microseconds since 1970, UTC."""
+        context = {"route": route, "source": entry.source, **{name: headers[name] for name in KEPT_HEADERS if name in headers}}
+        return [self._reject(reject, entry.tenant, entry.source, context, now) for reject in mapped.rejects]
+
+    def _reject(self, reject: Reject, tenant: str, source: str, context: Mapping[str, str], now: int) -> Record:
+        key = key_of(tenant, source, hashlib.sha256(reject.original).digest()[0])
+        position: dict[str, Any] = {"raw_topic": "", "raw_partition": -1, "raw_offset": -1}
+        sealed = self.sealer.seal(tenant, associated(**position), plain(key, context, reject.original[:ORIGINAL_BYTES]))
+        value = {
+            **position,
+            "raw_timestamp": now,
+            "tenant_id": tenant,
+            "stage": STAGE,
+            "reason": reject.reason,
+            "detail": reject.detail,
+            "key_id": sealed.key_id,
+            "nonce": sealed.nonce,
+            "sealed": sealed.ciphertext,
+            "original_length": len(reject.original),
+            "replayed_from_offset": None,
+        }
+        return Record(f"{self.namespace}.quarantine", key, self.quarantine.encode(value))
+
+
+def associated(raw_topic: str, raw_partition: int, raw_offset: int) -> bytes:
+    """What a sealed original is bound to: its position."""
+    return f"{raw_topic}/{raw_partition}/{raw_offset}".encode()
+
+
+def plain(key: bytes, headers: Mapping[str, str], value: bytes) -> bytes:
+    """Key, headers and value of an original in one: a line of JSON, then the value as it came in."""
+    return orjson.dumps({"key": key.decode(), "headers": dict(headers)}) + b"\n" + value
