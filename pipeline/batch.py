@@ -53,7 +53,7 @@ class Batch:
         return cls(columns, np.arange(columns.num_rows, dtype=np.int64))
 
     def __len__(self) -> int:
-        return self.columns.num_rows
+        return len(self.index)
 
     def column(self, name: str) -> pa.Array[Any]:
         """The column of that name; KeyError where the schema has none."""

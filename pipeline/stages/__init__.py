@@ -1,1 +1,7 @@
 """The stages of the processor: pure functions over a Batch, without I/O or clock."""
+
+from pipeline.stages.detectors import RULES_REVISION
+from pipeline.stages.redact import redact
+from pipeline.stages.validate import validate
+
+__all__ = ["RULES_REVISION", "redact", "validate"]

@@ -1,0 +1,182 @@
+"""Stage redact: replace secrets in every text column, and e-mail addresses in content, by ``[REDACTED:<kind>]``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.batch import Batch, Indices
+from pipeline.stages.detectors import CUT, DETECTORS, ESCAPE, Detector, filter_of
+from pipeline.stages.texts import Text, texts, with_texts
+from schemas import event_fields, fields_of_class
+
+IDENTITY = ("event_id", "tenant_id", "producer_id")
+_AT_KEPT = "\0"  # validated texts hold no NUL
+_ESCAPED = re.compile(r"\\u00([2-7][0-9A-Fa-f])")
+_NESTING = 3
+
+
+Mask = npt.NDArray[np.bool_]
+Cuts = dict[tuple[str, str], Indices]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """New values for some positions of one text."""
+
+    text: Text
+    positions: Indices
+    values: pa.Array[Any]
+
+
+def redact(batch: Batch, detectors: tuple[Detector, ...] = DETECTORS) -> tuple[Batch, pa.Array[Any]]:
+    """The batch without secrets, and per row the names of the columns that changed (list<utf8>, in schema order).
+
+    Needs a validated batch (no NUL in texts). The columns in IDENTITY are left alone; e-mail addresses go from columns of class
+    content only, since personal columns hold them as ids of principals. Columns without a finding are shared with the input.
+    """
+    content = fields_of_class("content")
+    found = [text for text in texts(batch) if text.column not in IDENTITY]
+    cuts = _cut_values(batch, found)
+    free = [text for text in found if text.column in content and text.part != "key"]
+    others = [text for text in found if text.column not in content or text.part == "key"]
+    secrets = tuple(detector for detector in detectors if not detector.personal)
+    changes = [*_changes(free, detectors, cuts), *_changes(others, secrets, cuts)]
+    exchanged = {(change.text.column, change.text.part): _exchange(change) for change in changes}
+    return with_texts(batch, exchanged), _changed_names(len(batch), changes)
+
+
+def _changes(group: list[Text], detectors: tuple[Detector, ...], cuts: Cuts) -> list[_Change]:
+    """What the detectors change in these texts: whole columns are searched first, then the rows of suspect columns."""
+    suspects = _suspects(group, filter_of(detectors), cuts)
+    if not suspects:
+        return []
+    values = pa.concat_arrays([text.values.cast(pa.large_string()) for text in suspects])
+    starts = np.cumsum([0, *(len(text.values) for text in suspects)])
+    cut = np.zeros(len(values), dtype=np.bool_)
+    for text, start in zip(suspects, starts, strict=False):
+        cut[start + cuts.get((text.column, text.part), np.empty(0, np.int64))] = True
+    hits = np.flatnonzero(_matches(values, filter_of(detectors)) | cut)
+    before = values.take(pa.array(hits))
+    after = _masked_ends(_replaced(before, detectors), cut[hits])
+    altered = _true(pc.not_equal(before, after))
+    positions, after = hits[altered], after.filter(pa.array(altered)).cast(pa.string())
+    return list(_by_text(suspects, starts, positions, after))
+
+
+def _suspects(group: list[Text], pattern: str, cuts: Cuts) -> list[Text]:
+    """The texts in whose bytes, taken as one string each, the pattern matches; and those with a cut value."""
+    if not group:
+        return []
+    data = [text.data() for text in group]
+    offsets = np.cumsum([0, *(len(part) for part in data)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.concatenate(data))]
+    whole = pa.LargeStringArray.from_buffers(len(group), buffers[1], buffers[2])
+    return [text for text, hit in zip(group, _matches(whole, pattern), strict=True) if hit or (text.column, text.part) in cuts]
+
+
+def _replaced(values: pa.Array[Any], detectors: tuple[Detector, ...]) -> pa.Array[Any]:
+    """The values with every finding replaced; a value with escapes is stored decoded if something was found in it."""
+    readable = _unescaped(values)
+    clean = readable
+    for detector in detectors:
+        for pattern in detector.keep:
+            clean = _replace(clean, pattern, rf"\1{_AT_KEPT}\2")
+        clean = _replace(clean, detector.pattern, detector.replacement)
+        if detector.keep:
+            clean = pc.replace_substring(clean, pattern=_AT_KEPT, replacement="@")
+    return clean if readable is values else pc.if_else(pc.equal(clean, readable), values, clean)
+
+
+def _unescaped(values: pa.Array[Any]) -> pa.Array[Any]:
+    """The values with escaped ASCII characters made readable; the same object where there are none."""
+    for _ in range(_NESTING):
+        escaped = _matches(values, ESCAPE)
+        if not escaped.any():
+            break
+        flat = _replace(values.filter(pa.array(escaped)), r"\\+(u00[2-7][0-9A-Fa-f])", r"\\\1")
+        readable = [_ESCAPED.sub(_character, text) for text in flat.to_pylist()]
+        values = pc.replace_with_mask(values, pa.array(escaped), pa.array(readable, pa.large_string()))
+    return values
+
+
+def _character(match: re.Match[str]) -> str:
+    character = chr(int(match.group(1), 16))
+    return "\\" + character if character in '"\\' else character
+
+
+def _masked_ends(values: pa.Array[Any], cut: Mask) -> pa.Array[Any]:
+    """The values with what may be half a secret taken from the end of those that were cut."""
+    if not cut.any():
+        return values
+    ends = values.filter(pa.array(cut))
+    for form in CUT:
+        ends = _replace(ends, form.pattern, form.replacement)
+    return pc.replace_with_mask(values, pa.array(cut), ends)
+
+
+def _cut_values(batch: Batch, found: list[Text]) -> Cuts:
+    """Positions of the values that truncated_fields names: ``prompt=70000``, ``attributes[2]=70000``, ``attributes=70000``."""
+    marks = next((text for text in found if text.column == "truncated_fields"), None)
+    cuts: dict[tuple[str, str], set[int]] = {}
+    if marks is None:
+        return {}
+    for row, mark in zip(marks.rows().tolist(), marks.values.to_pylist(), strict=True):
+        column, _, item = mark.partition("=")[0].partition("[")
+        for text in found:
+            if row >= 0 and text.column == column:
+                cuts.setdefault((text.column, text.part), set()).update(_positions(text, row, item.rstrip("]")))
+    return {key: np.array(sorted(positions), dtype=np.int64) for key, positions in cuts.items()}
+
+
+def _positions(text: Text, row: int, item: str) -> range:
+    """Positions of one row's value; for lists of the item, of all items where none is named."""
+    if text.offsets is None:
+        return range(row, row + 1)
+    first, last = int(text.offsets[row]), int(text.offsets[row + 1])
+    if item.isdecimal() and len(item) < 9:
+        return range(min(first + int(item), last), min(first + int(item) + 1, last))
+    return range(first, last)
+
+
+def _by_text(suspects: list[Text], starts: Indices, positions: Indices, values: pa.Array[Any]) -> Iterator[_Change]:
+    bounds = np.searchsorted(positions, starts)
+    for text, start, low, high in zip(suspects, starts, bounds, bounds[1:], strict=False):
+        if high > low:
+            yield _Change(text, positions[low:high] - start, values.slice(low, high - low))
+
+
+def _exchange(change: _Change) -> pa.Array[Any]:
+    mask = np.zeros(len(change.text.values), dtype=np.bool_)
+    mask[change.positions] = True
+    return pc.replace_with_mask(change.text.values, pa.array(mask), change.values)
+
+
+def _changed_names(rows: int, changes: list[_Change]) -> pa.Array[Any]:
+    """Per row the names of its changed columns."""
+    fields = event_fields()
+    keys = [change.text.rows()[change.positions] * len(fields) + fields.index(change.text.column) for change in changes]
+    pairs = np.unique(np.concatenate([np.empty(0, np.int64), *keys]))
+    offsets = np.searchsorted(pairs, np.arange(rows + 1) * len(fields)).astype(np.int32)
+    names = pa.array(fields).take(pa.array(pairs % len(fields)))
+    return pa.ListArray.from_arrays(pa.array(offsets), names)
+
+
+def _matches(values: pa.Array[Any], pattern: str) -> Mask:
+    return _true(pc.match_substring_regex(values, pattern=pattern))
+
+
+def _replace(values: pa.Array[Any], pattern: str, replacement: str) -> pa.Array[Any]:
+    return pc.replace_substring_regex(values, pattern=pattern, replacement=replacement)
+
+
+def _true(mask: pa.Array[Any]) -> Mask:
+    found: Mask = mask.to_numpy(zero_copy_only=False)
+    return found
