@@ -1,6 +1,7 @@
 """ClickHouse over HTTP: queries, and inserts of Arrow columns. Errors say what to do and never quote values of events.
 
-Settings (also ``database`` and ``query_id``) and query parameters travel in the URL. A request that fails half-way is never cancelled politely, only its socket is
+Settings (also ``database`` and ``query_id``) and query parameters travel in the URL. A request that fails half-way is never
+cancelled politely, only its socket is
 dropped: the server could take a proper end for the end of the data.
 """
 
