@@ -47,4 +47,8 @@ PROCESSOR_SNAPSHOTS_SKIPPED = Counter(
 PROCESSOR_RAW_DELETED = Gauge(
     "auditwire_processor_raw_deleted_offset", "Raw offset up to which the janitor deleted.", ["partition"]
 )
+
+EXPORT_REQUESTS = Counter("auditwire_export_requests_total", "Requests answered by the export service.", ["route", "status"])
+EXPORT_JOBS = Counter("auditwire_export_jobs_total", "Extract jobs that this process ended: done, failed.", ["outcome"])
+EXPORT_ROWS = Counter("auditwire_export_rows_total", "Events in the extracts that this process finished.")
 __all__ = ["UP", "Counter", "Gauge", "Histogram"]
