@@ -98,7 +98,12 @@ class Server(ABC):
         quick = ["-XX:TieredStopAtLevel=1"] if self.place.fast_jvm else []
         archive = self.place.cache / f"{self.name}.jsa"
         shared = ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"]
-        logs = ["-Xlog:disable", "-Xlog:all=error:stderr", "-XX:+IgnoreUnrecognizedVMOptions"]
+        logs = [
+            "-Xlog:disable",
+            "-Xlog:all=error:stderr",
+            "-XX:+IgnoreUnrecognizedVMOptions",
+            "--sun-misc-unsafe-memory-access=allow",
+        ]
         return [str(install.jre() / "bin/java"), f"-Xmx{heap_mb}m", "-Xms64m", "-XX:+UseSerialGC", *quick, *shared, *logs]
 
 

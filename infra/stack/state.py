@@ -64,15 +64,24 @@ def load(directory: Path) -> State:
         fcntl.flock(lock, fcntl.LOCK_EX)
         text = path.read_text(encoding="utf-8") if path.exists() else '{"ports": {}, "secrets": {}, "cluster_id": ""}'
         old: dict[str, Any] = json.loads(text)
-        new_ports = [n for n in _PORTS if n not in old["ports"]]
         state = State(
-            ports={**old["ports"], **dict(zip(new_ports, ports.pick(len(new_ports), old["ports"].values()), strict=True))},
+            ports=_with_ports(old["ports"]),
             secrets={n: _secret(n) for n in _SECRETS} | old["secrets"],
             cluster_id=old["cluster_id"] or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
         )
         if asdict(state) != old:
             private(path, json.dumps(asdict(state), indent=1))
     return state
+
+
+def _with_ports(old: dict[str, int]) -> dict[str, int]:
+    new = [n for n in _PORTS if n not in old]
+    while True:
+        found = {**old, **dict(zip(new, ports.pick(len(new), old.values()), strict=True))}
+        # SeaweedFS's maintenance worker looks for the admin server's gRPC port there and nowhere else.
+        found["admin"] = found["admin_grpc"] - 10_000
+        if "admin" in old or (ports.is_free(found["admin"]) and len(set(found.values())) == len(found)):
+            return found
 
 
 def private(path: Path, text: str) -> Path:

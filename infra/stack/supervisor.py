@@ -149,8 +149,8 @@ class Supervisor:
         self._ending.set()
         for thread in self._threads:
             thread.join()
-        self.stack.stop()
         status_file(self.stack.directory).unlink(missing_ok=True)
+        self.stack.stop()
 
     def __enter__(self) -> Self:
         try:

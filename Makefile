@@ -1,0 +1,50 @@
+# Auditwire. `make help` says what there is.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := schemas connectors pipeline infra tests bench
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install fmt check test up down status demo bench-e2e clean
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## the environment in .venv and the servers' jars in .cache (every other target calls it)
+	@$(PYTHON) infra/install.py
+
+fmt: install ## format the code, mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: install ## formatting, lint, types, layers, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(addprefix -p ,$(SOURCES))
+	$(BIN)/mypy -p auditwire
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas check
+	$(BIN)/python -m infra.docs check
+
+test: install ## the whole suite, real servers included
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+demo: install ## from an agent's action to a compliance extract, then nothing left running
+	@$(BIN)/python -m infra.demo
+
+up: install ## start servers and all parts in the background; endpoints and .auditwire/env
+	@$(BIN)/python -m infra.stack up
+
+status: ## a line each: name, pid, state, endpoint; fails when something is down
+	@$(BIN)/python -m infra.stack status
+
+down: ## end what `make up` started; data stay
+	@$(BIN)/python -m infra.stack down
+
+bench-e2e: install ## the whole path under load: throughput, latency, and that nothing is lost or doubled
+	$(BIN)/python -m bench.e2e
+
+clean: ## end everything; remove data, environment and caches
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m infra.stack down; fi
+	rm -rf .auditwire .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

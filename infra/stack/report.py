@@ -1,0 +1,52 @@
+"""What people see of a running stack, and the files that lookers-in and operators read."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.stack import state
+from infra.stack.supervisor import Row, status_file
+from pipeline import settings
+
+
+def read(directory: Path) -> tuple[int, list[Row]] | None:
+    """Process id of the running supervisor and what it runs; None when it wrote nothing yet."""
+    try:
+        found: dict[str, Any] = json.loads(status_file(directory).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return int(found["pid"]), [Row(**row) for row in found["rows"]]
+
+
+def table(rows: Iterable[Row], directory: Path) -> None:
+    """The endpoints, for people."""
+    shown = Table("name", "endpoint", "pid", title="Auditwire runs", title_justify="left")
+    for row in rows:
+        shown.add_row(row.name, row.endpoint, str(row.pid or ""))
+    console = Console(soft_wrap=True)
+    console.print(shown)
+    console.print(f"[bold]. {directory}/env[/bold] sets addresses and credentials for looking around; logs: {directory}/log/")
+
+
+def lines(rows: Iterable[Row]) -> list[str]:
+    """A line each: name, pid, state, endpoint."""
+    return [f"{r.name:<16} {r.pid or '-':<8} {r.state:<11} {r.endpoint}" for r in rows]
+
+
+def exports(env: Mapping[str, str]) -> str:
+    """``env`` as text that a shell reads with ``.``."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(env.items()))
+
+
+def write_files(directory: Path, env: Mapping[str, str], looker_in: Mapping[str, str]) -> None:
+    """`env` for lookers-in; `operator.env` for `auditwired fsck | quarantine | migrate`. Both mode 0600."""
+    names = settings.names_of(settings.Operator) | settings.names_of(settings.Migrate)
+    state.private(directory / "env", exports(looker_in))
+    state.private(directory / "operator.env", exports({n: v for n, v in env.items() if n in names}))
