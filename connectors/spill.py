@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from connectors import avro, parquet
 from connectors.ranges import Rows, StoreError
 
 SPARE_DISK = 256 << 20
+HEADERS = 32 << 10
 OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -43,8 +44,7 @@ class SpillFolder:
         self._guard = threading.Lock()
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (path / "lock").open("a")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = _locked(path / "lock")
             for old in [*path.glob("*.arrow"), *path.glob("*.file")]:
                 old.unlink()
         except BlockingIOError:
@@ -141,7 +141,7 @@ class SpilledRange:
         if len(rows) == 0:
             return
         columns = parquet.columns_of(rows, self._partition)
-        self._folder.room_for(int(columns.nbytes) // 8)
+        self._folder.room_for(int(columns.nbytes) + HEADERS)  # uncompressed: never less than it will take
         if self.first_timestamp is None:
             self.first_timestamp = int(rows.timestamps[0])
         try:
@@ -182,6 +182,16 @@ class SpilledRange:
         part.count += batch.num_rows
         digests = np.asarray(batch.column("event_digest"))
         part.checksum = (part.checksum + avro.checksum(digests)) % 2**64
+
+
+def _locked(path: Path) -> IO[str]:
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 def _by_class(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
