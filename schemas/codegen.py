@@ -118,7 +118,14 @@ def kind(avro: Any) -> str:
     if isinstance(inner, dict) and inner.get("logicalType") == "timestamp-micros":
         return "time"
     if isinstance(inner, dict) and inner["type"] == "array":
-        return "strings" if inner["items"] == "string" else "pairs"
+        items = inner["items"]
+        if items == "string":
+            return "strings"
+        if isinstance(items, dict) and [(f["name"], f["type"]) for f in items["fields"]] == [
+            ("key", "string"),
+            ("value", "string"),
+        ]:
+            return "pairs"
     if inner in ("string", "long", "double"):
         return str(inner)
     raise ValueError(f"the generator knows no encoder for the Avro type {json.dumps(avro)}; add one to schemas/codegen.py")

@@ -83,6 +83,12 @@ class AuditClient:
     every event that Kafka did not store, from another thread. ``clock`` (microseconds since 1970) and ``new_id`` are for tests.
     """
 
+    _recorded: int
+    _stored: int
+    _failed: int
+    _lost: int
+    _last_error: DeliveryError | None
+
     def __init__(
         self,
         transport: Transport,
@@ -166,8 +172,8 @@ class AuditClient:
             why = self._why() or "Kafka is slow: flush again"
             raise DeliveryTimeoutError(f"Kafka has not confirmed {waiting} events after {timeout:g} s: {why}")
         with self._booking:
-            lost, self._lost = self._lost, 0
-            last = self._last_error
+            lost, last = self._lost, self._last_error
+            self._lost = 0
         if lost:
             raise DeliveryError(f"{lost} events since the last flush were not stored, the last because: {last}")
 
@@ -275,8 +281,9 @@ class AuditClient:
         self._lock = threading.Lock()
         self._booking = threading.Lock()
         self._room = threading.Condition()
-        self._recorded = self._stored = self._failed = self._lost = 0
-        self._last_error: DeliveryError | None = None
+        self._recorded = self._stored = self._failed = 0
+        self._lost = 0  # since the last flush
+        self._last_error = None
         self._epoch = self._clock()
         self._producer_id = f"{self._service}/{socket.gethostname()}/{secrets.token_hex(8)}"
         self._lanes: dict[str, _Lane] = {}

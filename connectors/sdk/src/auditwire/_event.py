@@ -193,8 +193,8 @@ class AuditEvent:
     approver_id: Person who decided the approval.
     error_type: Class of the error.
     error_message: Text of the error.
-    content_length: True length in bytes of the largest content field, before any cut.
-    truncated_fields: Fields cut at the 64 KiB limit, each as name=true length in bytes.
+    content_length: True length in bytes of the largest content field before any cut; null where nothing was cut and the source does not say.
+    truncated_fields: What was cut at a limit: name=true length in bytes of a text, name[i]=bytes of an item, name[]=true number of items of a list.
     attributes: What has no column of its own; keys are facts, values are content.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Generator
@@ -78,13 +79,9 @@ class Receipt:
         """As `wait`, without blocking the event loop; bound it with ``asyncio.timeout``."""
         if self._outcome is None:
             loop = asyncio.get_running_loop()
-            known = loop.create_future()
-
-            def wake() -> None:
-                loop.call_soon_threadsafe(lambda: known.done() or known.set_result(None))
-
-            self.on_done(wake)
-            yield from known.__await__()
+            known = asyncio.Event()
+            self.on_done(lambda: _wake(loop, known))
+            yield from known.wait().__await__()
         return self._result()
 
     def on_done(self, callback: Callable[[], None]) -> None:
@@ -114,3 +111,8 @@ class Receipt:
     def _not_yet(self, when: str) -> DeliveryTimeoutError:
         why = self._why() or "no broker reported a problem, so it is under way: wait again"
         return DeliveryTimeoutError(f"Kafka has not confirmed event {self.event_id} {when}: {why}")
+
+
+def _wake(loop: asyncio.AbstractEventLoop, known: asyncio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile: then nobody waits
+        loop.call_soon_threadsafe(known.set)

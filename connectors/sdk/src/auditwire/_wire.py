@@ -65,13 +65,13 @@ def string(value: Any) -> bytes:
 
 
 def strings(value: Any) -> bytes:
-    if not isinstance(value, list | tuple):
+    if type(value) is not list and not isinstance(value, list | tuple):
         raise TypeError
     return b"".join((long(len(value)), *map(string, value), b"\0")) if value else b"\0"
 
 
 def pairs(value: Any) -> bytes:
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise TypeError
     return b"".join((long(len(value)), *(string(k) + string(v) for k, v in value.items()), b"\0")) if value else b"\0"
 

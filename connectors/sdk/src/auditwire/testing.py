@@ -77,7 +77,8 @@ class RecordingTransport:
         """See Transport."""
         with self._lock:
             self._closed = True
-            given_up, self._waiting = self._waiting, deque()
+            given_up = list(self._waiting)
+            self._waiting.clear()
         for _, report in given_up:
             report(DeliveryError("the client was closed before the event was stored: flush before closing"))
 
