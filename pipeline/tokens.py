@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import secrets
 import sys
 
-from pipeline.ingest.auth import NAME
+from pipeline.ingest.auth import SOURCE, TENANT
 
 # GitLab takes secret tokens of 16 to 24 characters only: 18 random bytes are 24 characters (144 bits).
 SOURCE_TOKEN_BYTES = 18
 PRINCIPAL_TOKEN_BYTES = 32
 RIGHTS = ("extract",)
+PRINCIPAL = re.compile(r"[A-Za-z0-9_.@+-]{1,128}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,14 +74,17 @@ def _names(text: str) -> list[str]:
 
 
 def _wrong(args: argparse.Namespace) -> str | None:
+    """What is wrong with the arguments, in one sentence."""
     if bool(args.principal) == bool(args.tenant or args.source):
         return "give --tenant T --source S for the receiver, or --principal NAME --tenants A,B for the export service"
-    if args.principal and not args.tenants:
-        return "give --tenants: the tenants that the principal may read, comma separated"
-    if not args.principal and not (args.tenant and args.source):
-        return "give both --tenant and --source"
-    names = [args.principal, *_names(args.tenants)] if args.principal else [args.tenant, args.source]
-    if not all(NAME.fullmatch(name) for name in names):
-        return "names are 1 to 128 letters, digits, dots, dashes or underscores, and begin with a letter or digit"
     unknown = set(_names(args.rights)) - set(RIGHTS)
-    return f"--rights knows only {', '.join(RIGHTS)}" if unknown else None
+    if unknown:
+        return f"--rights knows only {', '.join(RIGHTS)}"
+    tenants = _names(args.tenants or "") if args.principal else [args.tenant or ""]
+    if not tenants or not all(TENANT.fullmatch(tenant) for tenant in tenants):
+        return "a tenant's id is 1 to 64 small letters, digits, dots, dashes or underscores (--tenant, --tenants)"
+    if args.principal and not PRINCIPAL.fullmatch(args.principal):
+        return "--principal must be 1 to 128 letters, digits or _ . @ + -"
+    if not args.principal and not SOURCE.fullmatch(args.source or ""):
+        return "--source must be 1 to 64 letters, digits, dots, dashes or underscores"
+    return None

@@ -19,7 +19,6 @@ from connectors.sources.fields import (
     put,
     source_id,
 )
-from connectors.sources.limits import bounded
 
 CLIENTS_ONLY = frozenset({"observed_at", "producer_id", "producer_epoch", "sequence"})
 WRITTEN_HERE = frozenset({"content_length", "truncated_fields"})
@@ -54,7 +53,7 @@ def event(payload: Json, origin: Origin) -> Fields:
     attributes = _attributes(payload.get("attributes"))
     if attributes:
         fields["attributes"] = attributes
-    return bounded(fields)
+    return fields
 
 
 def _identity(payload: dict[str, Json], origin: Origin) -> Fields:

@@ -9,8 +9,19 @@ from urllib.parse import unquote
 import orjson
 
 from connectors.sources import gitlab
-from connectors.sources.fields import CLOUDEVENT_IDS, COLUMNS, Fields, Json, Origin, Unmappable, identify, micros, put
-from connectors.sources.limits import attributes_of, bounded
+from connectors.sources.attributes import attributes_of
+from connectors.sources.fields import (
+    CLOUDEVENT_IDS,
+    COLUMNS,
+    Fields,
+    Json,
+    Origin,
+    Unmappable,
+    identify,
+    micros,
+    put,
+    with_length,
+)
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 # Whom an event belongs to and how it is counted is not for `data` to say.
@@ -44,7 +55,7 @@ def event(payload: Json, origin: Origin) -> Fields:
     attributes = attributes_of(rest)
     if attributes:
         fields["attributes"] = attributes
-    return bounded(fields, sent_length)
+    return with_length(fields, sent_length)
 
 
 def _required(rest: dict[str, Json], key: str) -> str:

@@ -1,29 +1,38 @@
-"""Fields of an event → Avro body, by the SDK's generated encoder."""
+"""Fields of an event → Avro body, by the SDK's generated encoder and within its limits: long texts are cut and marked."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from auditwire._errors import InvalidEventError
-from auditwire._event import AuditEvent, encode
+from auditwire._event import ANONYMOUS, AuditEvent
+from auditwire._limits import fitting_parts
 from connectors.sources.fields import Fields, Unmappable
 
+EVENT_TYPE_BYTES = 256
 REPLACED = "nul_replaced"
 
 
 def body_of(fields: Fields) -> bytes:
     """The Avro body (no frame). NUL characters, which no store takes, become U+FFFD, and ``attributes`` say in which fields.
 
-    Raises Unmappable ``bad_value`` where a field does not fit the schema.
+    Raises Unmappable ``bad_event_type`` or ``bad_value`` where a field does not fit the schema or its limits.
     """
+    if len(fields["event_type"].encode()) > EVENT_TYPE_BYTES:
+        raise Unmappable("bad_event_type", f"the type of the event must have at most {EVENT_TYPE_BYTES} bytes")
     try:
-        return encode(AuditEvent(**fields))
+        return _encode(fields)
     except InvalidEventError:
         pass
     try:
-        return encode(AuditEvent(**_without_nul(fields)))
+        return _encode(_without_nul(fields))
     except InvalidEventError as exc:
         raise Unmappable("bad_value", str(exc)) from None
+
+
+def _encode(fields: Fields) -> bytes:
+    head, tail = fitting_parts(AuditEvent(**fields), None)
+    return head + ANONYMOUS + tail
 
 
 def _without_nul(fields: Fields) -> Fields:

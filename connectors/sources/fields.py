@@ -83,6 +83,14 @@ def as_text(value: Json) -> str:
     return value if type(value) is str else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
+def with_length(fields: Fields, sent_length: int) -> Fields:
+    """``content_length`` where the source names a length: it may have cut the content before us."""
+    if sent_length > 0:
+        own = (len(fields[name].encode()) for name in CONTENT if name in fields)
+        fields["content_length"] = max(sent_length, *own, 0)
+    return fields
+
+
 def _whole(value: Json) -> int | None:
     if type(value) is float and value.is_integer():
         value = int(value)

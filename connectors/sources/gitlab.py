@@ -10,8 +10,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from connectors.sources.fields import GITLAB_IDS, Fields, Json, Origin, Unmappable, as_text, identify, micros, put, source_id
-from connectors.sources.limits import attributes_of, bounded
+from connectors.sources.attributes import attributes_of
+from connectors.sources.fields import (
+    GITLAB_IDS,
+    Fields,
+    Json,
+    Origin,
+    Unmappable,
+    as_text,
+    identify,
+    micros,
+    put,
+    source_id,
+    with_length,
+)
 
 WORKFLOW = "Ai::DuoWorkflows::Workflow"
 ENVELOPE = MappingProxyType(
@@ -42,21 +54,21 @@ class Kind:
     columns: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def _ai(name: str, activity: str = "", outcome: str = "", status: str = "", **columns: str) -> Kind:
+def _kind(name: str, activity: str = "", outcome: str = "", status: str = "", **columns: str) -> Kind:
     return Kind(name, activity, outcome, status, MappingProxyType(columns))
 
 
 MODEL = {"model_name": "model_name", "latency_ms": "duration_ms"}
 ERROR = {"error_type": "error_type", "error_message": "error_message"}
 AI_KINDS: dict[str, Kind] = {
-    "ai_agent_session_started": _ai(
+    "ai_agent_session_started": _kind(
         "session.started", "execute", status="running", workflow_type="flow_definition", goal="prompt"
     ),
-    "ai_agent_session_ended": _ai("session.ended", status="ended", error_message="error_message"),
-    "ai_user_input_received": _ai("user.input", content="prompt"),
-    "ai_user_output_displayed": _ai("user.output", content="response"),
-    "ai_llm_input_sent": _ai("model.requested", "execute", prompt_content="prompt", tools_bound="tools_offered", **MODEL),
-    "ai_llm_response_received": _ai(
+    "ai_agent_session_ended": _kind("session.ended", status="ended", error_message="error_message"),
+    "ai_user_input_received": _kind("user.input", content="prompt"),
+    "ai_user_output_displayed": _kind("user.output", content="response"),
+    "ai_llm_input_sent": _kind("model.requested", "execute", prompt_content="prompt", tools_bound="tools_offered", **MODEL),
+    "ai_llm_response_received": _kind(
         "model.responded",
         "execute",
         "success",
@@ -66,13 +78,13 @@ AI_KINDS: dict[str, Kind] = {
         finish_reason="reason",
         **MODEL,
     ),
-    "ai_llm_request_failed": _ai("model.failed", "execute", "error", **MODEL, **ERROR),
-    "ai_tool_invoked": _ai("tool.invoked", "execute", tool_name="tool_name", tool_args="tool_args"),
-    "ai_tool_response_received": _ai(
+    "ai_llm_request_failed": _kind("model.failed", "execute", "error", **MODEL, **ERROR),
+    "ai_tool_invoked": _kind("tool.invoked", "execute", tool_name="tool_name", tool_args="tool_args"),
+    "ai_tool_response_received": _kind(
         "tool.responded", "execute", "success", tool_name="tool_name", response_content="tool_result", latency_ms="duration_ms"
     ),
-    "ai_tool_execution_failed": _ai("tool.failed", "execute", "error", tool_name="tool_name", **ERROR),
-    "ai_tool_execution_retried": _ai("tool.retried", "execute", tool_name="tool_name", previous_error="error_message"),
+    "ai_tool_execution_failed": _kind("tool.failed", "execute", "error", tool_name="tool_name", **ERROR),
+    "ai_tool_execution_retried": _kind("tool.retried", "execute", tool_name="tool_name", previous_error="error_message"),
 }
 KINDS: dict[str, Kind] = {
     **AI_KINDS,
@@ -82,7 +94,7 @@ KINDS: dict[str, Kind] = {
     "duo_session_failed": Kind("session.failed", "", "failure", "failed"),
     "duo_session_stopped": Kind("session.stopped", "", "", "stopped"),
     "duo_session_resumed": Kind("session.resumed", "execute", "success", "running"),
-    "duo_tool_call_approved": Kind("approval.approved", "", "success"),
+    "duo_tool_call_approved": _kind("approval.approved", "", "success", tool_name="tool_name", tool_call_id="tool_call_id"),
     "repository_git_operation": Kind("repository.git_operation"),
 }
 ENDINGS = MappingProxyType(
@@ -123,7 +135,7 @@ def event(payload: Json, origin: Origin, header_type: str = "") -> Fields:
     attributes = attributes_of({**rest, "details": details} if details else rest)
     if attributes:
         fields["attributes"] = attributes
-    return bounded(fields, sent_length)
+    return with_length(fields, sent_length)
 
 
 def payload_for_id(payload: dict[str, Json], header_type: str) -> Json:

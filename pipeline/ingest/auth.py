@@ -15,7 +15,8 @@ import yaml
 
 log = logging.getLogger(__name__)
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+TENANT = re.compile(r"[a-z0-9_.-]{1,64}")
+SOURCE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 KEYS = {"tenant", "source", "token_sha256"}
 
 
@@ -50,9 +51,9 @@ def parse(text: str, name: str) -> tuple[Entry, ...]:
 def _entry(item: Any, where: str) -> Entry:
     if not isinstance(item, Mapping) or set(item) != KEYS:
         raise TokensError(f"{where} must have exactly tenant, source and token_sha256")
-    for key in ("tenant", "source"):
-        if not isinstance(item[key], str) or not NAME.fullmatch(item[key]):
-            raise TokensError(f"{where}: {key} must be 1 to 128 letters, digits, dots, dashes or underscores (quote numbers)")
+    for key, form, what in (("tenant", TENANT, "small letters"), ("source", SOURCE, "letters")):
+        if not isinstance(item[key], str) or not form.fullmatch(item[key]):
+            raise TokensError(f"{where}: {key} must be 1 to 64 {what}, digits, dots, dashes or underscores (quote numbers)")
     if not isinstance(item["token_sha256"], str) or not SHA256_HEX.fullmatch(item["token_sha256"]):
         raise TokensError(f"{where}: token_sha256 must be 64 hex digits in lower case (quote it)")
     return Entry(item["tenant"], item["source"], bytes.fromhex(item["token_sha256"]))
