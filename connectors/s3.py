@@ -186,13 +186,13 @@ class Bucket:
 
     def _probe_whole(self) -> None:
         with self._errors("write", PROBE_KEY):
-            self._s3.put_object(Bucket=self.name, Key=PROBE_KEY, Body=b"", ChecksumSHA256=_sha256(b""), IfNoneMatch="*")
+            self._s3.put_object(Bucket=self.name, Key=PROBE_KEY, Body=b"", ChecksumSHA256=_sha256(b""), **self._condition)
 
     def _probe_parts(self) -> None:
         with self._errors("write", PROBE_KEY):
             upload = self._s3.create_multipart_upload(Bucket=self.name, Key=PROBE_KEY, ChecksumAlgorithm="SHA256")["UploadId"]
             try:
-                self._finish(PROBE_KEY, upload, [self._part(PROBE_KEY, upload, 1, b"probe")], {"IfNoneMatch": "*"})
+                self._finish(PROBE_KEY, upload, [self._part(PROBE_KEY, upload, 1, b"probe")], self._condition)
             finally:
                 self._abort(PROBE_KEY, upload)
 
