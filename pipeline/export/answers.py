@@ -1,0 +1,96 @@
+"""How errors become answers: always ``{"error", "what_to_do"}``; a refusal is recorded before it is given."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, cast
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline import metrics
+from pipeline.export import audit
+from pipeline.export.errors import RefusedError, UnavailableError
+
+if TYPE_CHECKING:
+    from pipeline.export.routes import Service
+
+log = logging.getLogger(__name__)
+
+
+def refused(request: Request, exc: Exception) -> JSONResponse:
+    """4xx. Runs in a thread: it waits for Kafka."""
+    refusal = cast(RefusedError, exc)
+    service: Service = request.app.state.service
+    principal = getattr(request.state, "principal", None)
+    try:
+        known = refusal.tenant in service.principals.tenants()
+        service.stores.trail.record(
+            audit.REFUSED,
+            refusal.tenant if known else audit.OWN_TENANT,
+            outcome="denied",
+            target_id=refusal.extract,
+            actor_type="human" if principal else "",
+            actor_id=principal.name if principal else "",
+            ip_address=address(request),
+            reason=refusal.error,
+            attributes={
+                "status": str(refusal.status),
+                "code": refusal.reason,
+                "route": f"{request.method} {_route(request.scope)}",
+            },
+        )
+    except UnavailableError as unavailable_now:
+        return unavailable(request, unavailable_now)
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 409: {"Retry-After": "2"}, 429: {"Retry-After": "30"}}
+    return _problem(refusal.status, refusal.error, refusal.what_to_do, headers.get(refusal.status))
+
+
+def unavailable(_request: Request, exc: Exception) -> JSONResponse:
+    """503. What a server said goes to the log, not to the caller."""
+    hint = "Try again later; an operator looks at the service's log."
+    if isinstance(exc, UnavailableError):
+        return _problem(503, exc.error, exc.what_to_do, {"Retry-After": "5"})
+    log.error("%s", exc)
+    return _problem(503, "A server behind the export service does not answer or refuses.", hint, {"Retry-After": "5"})
+
+
+def no_route(_request: Request, exc: Exception) -> JSONResponse:
+    """404 and 405 of paths that do not exist."""
+    found = cast(HTTPException, exc)
+    return _problem(found.status_code, f"{found.detail}.", "The paths and methods are described at /docs.", found.headers)
+
+
+def broken(_request: Request, exc: Exception) -> JSONResponse:
+    """500: a mistake of ours; the framework writes the traceback to the log."""
+    return _problem(500, f"Internal error ({type(exc).__name__}).", "Report it to an operator; the log has the details.")
+
+
+def address(request: Request) -> str:
+    """Where the request came from."""
+    return request.client.host if request.client else ""
+
+
+def _problem(status: int, error: str, what_to_do: str, headers: object = None) -> JSONResponse:
+    return JSONResponse({"error": error, "what_to_do": what_to_do}, status, cast("dict[str, str] | None", headers))
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "other"))
+
+
+class Counted:
+    """Counts answers by route and status."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                metrics.EXPORT_REQUESTS.labels(_route(scope), str(message["status"])).inc()
+            await send(message)
+
+        await self._app(scope, receive, counted)

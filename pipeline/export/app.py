@@ -1,0 +1,89 @@
+"""The export service as a process: what it is connected to, its HTTP server and its worker."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import uuid
+from importlib.metadata import version
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from connectors import kafka_marks
+from connectors.clickhouse.client import Client
+from connectors.extracts import ExtractBucket
+from connectors.kafka import cluster_of
+from connectors.postgres import PostgresError
+from connectors.postgres.jobs import Jobs
+from connectors.s3 import S3Error
+from pipeline import admin, settings
+from pipeline.export import answers, audit, routes
+from pipeline.export.auth import Principals
+from pipeline.export.errors import RefusedError, UnavailableError
+from pipeline.export.jobs import LEASE_SECONDS, Stores, Worker
+
+
+def stores(values: settings.Export, *, audited: bool = True) -> Stores:
+    """Connections to every server, none of them used yet. ``audited=False`` records nothing: for negative tests only."""
+    cluster, topic = cluster_of(dict(values)), f"{values.namespace}.events"
+    bucket = ExtractBucket(
+        values.s3_endpoint,
+        values.s3_region,
+        values.s3_extract_bucket,
+        values.s3_access_key_id,
+        values.s3_secret_access_key.get_secret_value(),
+    )
+    worker = f"{socket.gethostname()}/{uuid.uuid4().hex[:8]}"
+    return Stores(
+        namespace=values.namespace,
+        jobs=Jobs(values.postgres_dsn.get_secret_value(), values.namespace, worker, LEASE_SECONDS),
+        clickhouse=Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 300),
+        bucket=bucket,
+        trail=audit.Trail(lambda: audit.connect(values), enabled=audited),
+        marks=lambda: kafka_marks.committed(cluster, f"{values.namespace}-clickhouse-sink", topic),
+    )
+
+
+def create_app(values: settings.Export, connected: Stores, worker: Worker) -> FastAPI:
+    """The HTTP side. Whoever made the worker starts and stops it."""
+    app = FastAPI(
+        title="Auditwire export service",
+        version=version("auditwire-service"),
+        summary="Compliance extracts of audit events.",
+        description="Ask for an extract, watch it until it is done, fetch its files and the manifest that vouches for them. "
+        "Every request, download and refusal is itself an audit event.",
+    )
+    app.state.service = routes.Service(Principals(values.principals_file), connected, worker)
+    app.include_router(routes.router)
+    app.add_middleware(answers.Counted)
+    app.add_exception_handler(RefusedError, answers.refused)
+    for kind in (UnavailableError, PostgresError, S3Error):
+        app.add_exception_handler(kind, answers.unavailable)
+    app.add_exception_handler(HTTPException, answers.no_route)
+    app.add_exception_handler(Exception, answers.broken)
+    return app
+
+
+def run(values: settings.Export) -> int:
+    """Serve until SIGTERM or SIGINT, then give the running job back to the queue; returns 0."""
+    connected = stores(values)
+    worker = Worker(connected)
+    admin_server = admin.serve("export", values.admin_listen, worker.healthy)
+    host, _, port = values.listen.rpartition(":")
+    config = uvicorn.Config(
+        create_app(values, connected, worker), host=host or "127.0.0.1", port=int(port), log_config=None, access_log=False
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises it a second time, after its own end
+    worker.start()
+    try:
+        uvicorn.Server(config).run()
+    finally:
+        worker.stop()
+        connected.trail.close()
+        connected.clickhouse.close()
+        if admin_server is not None:
+            admin_server.shutdown()
+    return 0

@@ -1,0 +1,166 @@
+"""Rows → the files of an extract: cut at fixed numbers of rows, hashed on their way, each stored once it is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+import pyarrow as pa
+
+from pipeline.export import formats
+
+CHUNK_ROWS = 1_000
+FILE_ROWS, FILE_BYTES = 1_000_000, 256 << 20
+MANIFEST = "manifest.json"
+
+
+class Store(Protocol):
+    """Where files go: `connectors.extracts.ExtractBucket`."""
+
+    def put(self, key: str, path: Path, metadata: dict[str, str]) -> None:
+        """Create the object from a file; return means durable."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One stored file; ``sha256`` of its bytes, hexadecimal."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    def entry(self) -> dict[str, str | int]:
+        return asdict(self)
+
+
+class Chunks:
+    """Batches of any size in, batches of exactly `CHUNK_ROWS` out: what follows depends on the rows alone."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._held: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """The chunks that are full now."""
+        self._held.append(_conform(batch, self._schema))
+        self._rows += batch.num_rows
+        if self._rows < CHUNK_ROWS:
+            return
+        whole = pa.concat_batches(self._held)
+        full = self._rows - self._rows % CHUNK_ROWS
+        self._held, self._rows = [whole.slice(full)], self._rows - full
+        for start in range(0, full, CHUNK_ROWS):
+            yield whole.slice(start, CHUNK_ROWS)
+
+    def rest(self) -> pa.RecordBatch | None:
+        """What is left at the end."""
+        return pa.concat_batches(self._held) if self._rows else None
+
+
+def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [c if c.type == f.type else c.cast(f.type) for c, f in zip(batch.columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+class Files:
+    """Writes ``part-00000.<format>`` and so on below ``prefix``. Nothing is left on the local disk, however the process ends."""
+
+    def __init__(self, store: Store, prefix: str, form: str, schema: pa.Schema) -> None:
+        self._store, self._prefix, self._form, self._schema = store, prefix, form, schema
+        self._chunks = Chunks(schema)
+        self._part: _Part | None = None
+        self.done: list[File] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows in order. Raises S3Error."""
+        for chunk in self._chunks.add(batch):
+            self._write(chunk)
+
+    def finish(self) -> list[File]:
+        """Store what is open; an extract without events has one file without rows. Raises S3Error."""
+        if (rest := self._chunks.rest()) is not None:
+            self._write(rest)
+        if self._part is None and not self.done:
+            self._part = _Part(self._form, self._schema)
+        if self._part is not None:
+            self._close(self._part)
+        return self.done
+
+    def abandon(self) -> None:
+        """Let go of the open file."""
+        if self._part is not None:
+            self._part.out.file.close()
+
+    def _write(self, chunk: pa.RecordBatch) -> None:
+        part = self._part = self._part or _Part(self._form, self._schema)
+        part.writer.write(chunk)
+        part.rows += chunk.num_rows
+        if part.rows >= FILE_ROWS or part.out.size >= FILE_BYTES:
+            self._close(part)
+
+    def _close(self, part: _Part) -> None:
+        part.writer.close()
+        name = f"part-{len(self.done):05d}.{self._form}"
+        self.done.append(stored(self._store, self._prefix + name, name, part.rows, part.out))
+        self._part = None
+
+
+class _Part:
+    def __init__(self, form: str, schema: pa.Schema) -> None:
+        self.out = Hashed()
+        self.writer = formats.WRITERS[form](cast(BinaryIO, self.out), schema)
+        self.rows = 0
+
+
+class Hashed:
+    """A file without a name that knows the size and the SHA-256 of what was written."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115  closed by `stored`
+        self.size, self._sha256 = 0, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Arrow hands over buffers, which have a length only as a view."""
+        view = memoryview(data)
+        self.file.write(view)
+        self._sha256.update(view)
+        self.size += view.nbytes
+        return view.nbytes
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        return self.size
+
+    def close(self) -> None:
+        """Arrow closes what it wrote to; the file is still to be stored."""
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def stored(store: Store, key: str, name: str, rows: int, out: Hashed) -> File:
+    """Store what was written and forget it here. Raises S3Error."""
+    with out.file:
+        out.flush()
+        store.put(key, Path(f"/proc/self/fd/{out.file.fileno()}"), {"sha256": out.sha256})
+    return File(name, rows, out.size, out.sha256)

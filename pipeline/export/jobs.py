@@ -1,0 +1,213 @@
+"""Works through the queue of extract jobs: one at a time, under a lease, so that a dead service's job is done by the next."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connectors.clickhouse.client import AccessError, ClickHouseError, Client, UnreachableError
+from connectors.extracts import ExtractBucket
+from connectors.kafka_marks import MarksError
+from connectors.postgres import PostgresError
+from connectors.postgres.jobs import Job, Jobs, LeaseLostError
+from connectors.s3 import Refused, S3Error
+from pipeline import metrics
+from pipeline.export import audit
+from pipeline.export.errors import UnavailableError
+from pipeline.export.extract import Attempt, ChangedError, Progress, manifest, write_manifest
+from pipeline.export.queries import Query, Reading
+
+log = logging.getLogger(__name__)
+LEASE_SECONDS, RENEW_SECONDS, IDLE_SECONDS = 30.0, 1.0, 1.0
+MOST_ATTEMPTS, LONGEST_WAIT = 20, 60.0
+# ClickHouse errors that go away: time and memory limits, too many queries, too many parts, network.
+PASSING_CODES = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 319, 394, 425, 999})
+
+
+class StoppedError(Exception):
+    """The service is to end: the job goes back to the queue."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What a job reads and writes. ``marks`` asks how far the ClickHouse sink is: partition → end offset."""
+
+    namespace: str
+    jobs: Jobs
+    clickhouse: Client
+    bucket: ExtractBucket
+    trail: audit.Trail
+    marks: Callable[[], dict[int, int]]
+
+    @property
+    def topic(self) -> str:
+        return f"{self.namespace}.events"
+
+
+class Worker:
+    """Claims and works until it is stopped. ``problem`` is None, or what keeps it from the queue at the moment."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="extracts", daemon=True)
+        self.problem: str | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 15.0) -> None:
+        """Give the running job back and end."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout)
+
+    def wake(self) -> None:
+        """There is a new job."""
+        self._wake.set()
+
+    def healthy(self) -> str | None:
+        """None, or in one sentence what is wrong."""
+        return self.problem if self._thread.is_alive() else "the thread that works on extracts has ended: restart the service"
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                job = self._stores.jobs.claim()
+                self.problem = None
+                if job is not None:
+                    self._work(job)
+                    continue
+            except (PostgresError, UnavailableError) as exc:
+                if str(exc) != self.problem:
+                    log.warning("%s", exc)
+                self.problem = str(exc)
+            except LeaseLostError as exc:
+                log.warning("%s", exc)
+            self._wake.wait(IDLE_SECONDS)
+            self._wake.clear()
+
+    def _work(self, job: Job) -> None:
+        log.info("extract %s: attempt %d begins", job.id, job.attempt)
+        with _Lease(self._stores.jobs, job, self._stop) as lease:
+            try:
+                if job.attempt > MOST_ATTEMPTS:
+                    self._give_up(
+                        job, f"it was begun {MOST_ATTEMPTS} times and never finished: the log says more"
+                    )
+                    return
+                self._attempt(job, lease)
+            except LeaseLostError:
+                raise
+            except StoppedError:
+                self._stores.jobs.release(job, 0)
+            except Exception as exc:
+                self._failed(job, exc)
+
+    def _attempt(self, job: Job, lease: _Lease) -> None:
+        stores, query = self._stores, Query.stored(job.query)
+        reading = Reading(stores.namespace, query, self._high_water(job))
+        prefix = f"extracts/{job.id}/{job.attempt}/"
+        files = Attempt(reading, stores.clickhouse, stores.bucket, prefix, lease.check, lease.progress).run()
+        content = manifest(job, reading, stores.topic, files)
+        files = [*files, write_manifest(stores.bucket, prefix, content)]
+        rows = content["counts"]["rows"]
+        stores.trail.record(audit.DELIVERED, job.tenant, **_event(job, "success"), attributes={"rows": str(rows)})
+        lease.check()
+        stores.jobs.finish(job, [f.entry() for f in files], rows)
+        metrics.EXPORT_JOBS.labels("done").inc()
+        metrics.EXPORT_ROWS.inc(rows)
+        log.info("extract %s: done, %d rows in %d files", job.id, rows, len(files) - 1)
+        self._tidy(job, prefix)
+
+    def _high_water(self, job: Job) -> dict[int, int]:
+        """Fixed once: every attempt, and so every repetition, covers the same events."""
+        if job.high_water is not None:
+            return {int(p): end for p, end in job.high_water.items()}
+        marks = self._stores.marks()
+        self._stores.jobs.fix_high_water(job, {str(p): end for p, end in marks.items()})
+        return marks
+
+    def _failed(self, job: Job, exc: Exception) -> None:
+        if not _passing(exc):
+            if not isinstance(exc, _KNOWN):
+                log.error("extract %s: attempt %d failed", job.id, job.attempt, exc_info=exc)
+            self._give_up(job, str(exc) if isinstance(exc, _KNOWN) else f"internal error ({type(exc).__name__})")
+        elif job.attempt >= MOST_ATTEMPTS:
+            self._give_up(job, f"tried {job.attempt} times, at last: {exc}")
+        else:
+            wait = min(2.0 ** (job.attempt - 1), LONGEST_WAIT)
+            log.warning("extract %s: attempt %d failed, again in %.0f s: %s", job.id, job.attempt, wait, exc)
+            self._stores.jobs.release(job, wait, f"attempt {job.attempt} failed and is repeated: {exc}")
+
+    def _give_up(self, job: Job, error: str) -> None:
+        log.error("extract %s failed: %s", job.id, error)
+        self._stores.trail.record(audit.FAILED, job.tenant, **_event(job, "error"), error_message=error)
+        self._stores.jobs.fail(job, error)
+        metrics.EXPORT_JOBS.labels("failed").inc()
+
+    def _tidy(self, job: Job, keep: str) -> None:
+        """Files of earlier attempts."""
+        try:
+            if job.attempt > 1:
+                self._stores.bucket.delete(f"extracts/{job.id}/", keep)
+        except S3Error as exc:
+            log.warning("extract %s: files of earlier attempts are still there: %s", job.id, exc)
+
+
+_KNOWN = (ClickHouseError, S3Error, PostgresError, MarksError, UnavailableError, ChangedError)
+
+
+def _passing(exc: Exception) -> bool:
+    """True where trying again can help."""
+    if isinstance(exc, PostgresError | MarksError):
+        return exc.passing
+    if isinstance(exc, ClickHouseError) and not isinstance(exc, UnreachableError):
+        return not isinstance(exc, AccessError) and exc.code in PASSING_CODES
+    return isinstance(exc, _KNOWN) and not isinstance(exc, Refused)
+
+
+def _event(job: Job, outcome: str) -> dict[str, str]:
+    actor = {"actor_type": "human", "actor_id": job.principal}
+    return {**actor, "target_id": str(job.id), "activity": "create", "outcome": outcome}
+
+
+class _Lease:
+    """Keeps a job ours while it is worked on, and tells the table how far it is."""
+
+    def __init__(self, jobs: Jobs, job: Job, stop: threading.Event) -> None:
+        self._jobs, self._job, self._stop = jobs, job, stop
+        self.progress = Progress()
+        self._over, self._lost = threading.Event(), threading.Event()
+        self._until = time.monotonic() + LEASE_SECONDS
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def check(self) -> None:
+        """Raises LeaseLostError, StoppedError where the work is no longer wanted."""
+        if self._stop.is_set():
+            raise StoppedError
+        if self._lost.is_set() or time.monotonic() > self._until:
+            raise LeaseLostError(f"extract {self._job.id}: attempt {self._job.attempt} is no longer ours")
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_SECONDS):
+            asked = time.monotonic()
+            try:
+                self._jobs.renew(self._job, self.progress.rows_done, self.progress.rows_total)
+                self._until = asked + LEASE_SECONDS
+            except LeaseLostError:
+                self._lost.set()
+                return
+            except PostgresError as exc:
+                log.warning("extract %s: the lease cannot be renewed at the moment: %s", self._job.id, exc)
+
+    def __enter__(self) -> _Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._thread.join()

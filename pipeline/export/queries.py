@@ -1,0 +1,192 @@
+"""A checked request and its SQL. Values travel as server-side parameters only; column names come from the schema's list only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from pipeline.export import columns
+from pipeline.export.errors import RefusedError, invalid
+from pipeline.export.models import ExtractRequest, Scalar
+
+MOST_VALUES = 100
+MOST_CHARACTERS = 1024
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_RANGES = {"Int64": (-(2**63), 2**63 - 1), "UInt64": (0, 2**64 - 1)}
+Params = dict[str, str | int]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What an extract contains. Times in microseconds since 1970, UTC, half-open; filters are checked against the schema."""
+
+    tenant: str
+    start: int
+    end: int
+    filters: dict[str, list[Any]]
+    columns: list[str]
+    format: str
+
+    @classmethod
+    def of(cls, request: ExtractRequest) -> Self:
+        """Raises RefusedError (422) with what to change."""
+        names = list(columns.known()) if request.columns is None else request.columns
+        for name in names:
+            _known(name, request.tenant)
+        if len(set(names)) < len(names):
+            raise invalid("A column is named twice.", "Name each column once.", request.tenant)
+        filters = {name: _values(name, value, request.tenant) for name, value in request.filters.items()}
+        start, end = _range(request)
+        return cls(request.tenant, start, end, filters, names, request.format)
+
+    def public(self) -> dict[str, Any]:
+        """As the job table, the API and the manifest have it; ``Query.stored`` reads it back."""
+        return {
+            "tenant": self.tenant,
+            "from": _iso(self.start),
+            "to": _iso(self.end),
+            "filters": self.filters,
+            "columns": self.columns,
+            "format": self.format,
+        }
+
+    @classmethod
+    def stored(cls, query: Mapping[str, Any]) -> Self:
+        """The inverse of ``public``."""
+        start, end = (_micros(datetime.fromisoformat(query[k])) for k in ("from", "to"))
+        return cls(query["tenant"], start, end, query["filters"], query["columns"], query["format"])
+
+
+def parse(body: bytes) -> Query:
+    """A request's JSON text as a query. Raises RefusedError (422): what is wrong is named, values are not quoted."""
+    try:
+        return Query.of(ExtractRequest.model_validate_json(body))
+    except ValidationError as exc:
+        raise _refusal(exc) from None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a query is read: SQL and parameters over slices of time, bound to one tenant and to what the high-water marks cover.
+
+    ``marks``: partition → offset up to which (exclusive) everything is stored for good.
+    """
+
+    namespace: str
+    query: Query
+    marks: Mapping[int, int]
+
+    def count(self, start: int, end: int, width: int) -> tuple[str, Params]:
+        """Rows of (slice number from ``start``, events) for slices of ``width`` microseconds in ``[start, end)``."""
+        where, params = self._where(start, end)
+        number = "intDiv(toUnixTimestamp64Micro(occurred_at) - {origin:Int64}, {width:Int64})"
+        sql = f"SELECT {number} AS slice, count() FROM {self._view} WHERE {where} GROUP BY slice ORDER BY slice"  # noqa: S608
+        return sql, params | {"origin": start, "width": width}
+
+    def read(self, start: int, end: int) -> tuple[str, Params]:
+        """The events in ``[start, end)`` in their fixed order."""
+        where, params = self._where(start, end)
+        names = ", ".join(f"`{columns.known()[n].name}`" for n in self.query.columns)
+        order = "occurred_at, event_id, kafka_partition, kafka_offset"
+        return f"SELECT {names} FROM {self._view} WHERE {where} ORDER BY {order}", params  # noqa: S608
+
+    @property
+    def _view(self) -> str:
+        return f"`{self.namespace}`.events_of(tenant={{tenant:String}})"
+
+    def _where(self, start: int, end: int) -> tuple[str, Params]:
+        params: Params = {"tenant": self.query.tenant, "start": _clickhouse_time(start), "end": _clickhouse_time(end)}
+        terms = ["occurred_at >= {start:DateTime64(6, 'UTC')}", "occurred_at < {end:DateTime64(6, 'UTC')}"]
+        covered = []
+        for partition, mark in sorted(self.marks.items()):
+            params[f"mark_{partition}"] = mark
+            covered.append(f"(kafka_partition = {partition:d} AND kafka_offset < {{mark_{partition}:Int64}})")
+        terms.append(f"({' OR '.join(covered) or '0'})")
+        for number, (name, values) in enumerate(self.query.filters.items()):
+            column = columns.known()[name]
+            value = f"{{filter_{number}:Array({column.filter_type})}}"
+            terms.append(f"hasAny(`{column.name}`, {value})" if column.kind == "strings" else f"has({value}, `{column.name}`)")
+            params[f"filter_{number}"] = _array(values)
+        return " AND ".join(terms), params
+
+
+def _array(values: list[Any]) -> str:
+    """ClickHouse's text form of an array."""
+    quoted = ("'" + v.replace("\\", "\\\\").replace("'", "\\'") + "'" if isinstance(v, str) else json.dumps(v) for v in values)
+    return f"[{','.join(quoted)}]"
+
+
+def _range(request: ExtractRequest) -> tuple[int, int]:
+    tenant, start, end = request.tenant, request.from_.astimezone(UTC), request.to.astimezone(UTC)
+    if start >= end:
+        raise invalid("`from` is not before `to`.", "The range is half-open, [from, to): give a `to` that is later.", tenant)
+    if start < EARLIEST or end > LATEST:
+        raise invalid("The range leaves the years 1970 to 2200.", "No event lies outside them: narrow the range.", tenant)
+    return _micros(start), _micros(end)
+
+
+def _known(name: str, tenant: str) -> columns.Column:
+    if (column := columns.known().get(name)) is None:
+        raise invalid(f"There is no column {name[:64]!r}.", columns.nearest(name), tenant)
+    return column
+
+
+def _values(name: str, value: Scalar | list[Scalar], tenant: str) -> list[Any]:
+    column, values = _known(name, tenant), value if isinstance(value, list) else [value]
+    if not column.filter_type:
+        why = "its content cannot be searched" if column.data_class == "content" else "use `from` and `to` for times"
+        raise invalid(f"Column {name} cannot be filtered: {why}.", "Filter by columns marked fact or personal.", tenant)
+    if not 1 <= len(values) <= MOST_VALUES:
+        raise invalid(f"The filter on {name} has {len(values)} values.", f"Give 1 to {MOST_VALUES} values.", tenant)
+    if not all(_fits(v, column.filter_type) for v in values):
+        raise invalid(
+            f"A value of the filter on {name} is not a possible {column.filter_type}.",
+            f"Strings have at most {MOST_CHARACTERS} characters and no NUL; numbers and booleans are not put in quotes.",
+            tenant,
+        )
+    return [float(v) for v in values] if column.filter_type == "Float64" else list(values)
+
+
+def _fits(value: Scalar, kind: str) -> bool:
+    if kind == "String":
+        return isinstance(value, str) and len(value) <= MOST_CHARACTERS and "\0" not in value
+    if kind == "Bool":
+        return isinstance(value, bool)
+    if isinstance(value, bool | str):
+        return False
+    if kind == "Float64":
+        return abs(value) <= 1.7e308
+    low, high = _RANGES[kind]
+    return isinstance(value, int) and low <= value <= high
+
+
+def _refusal(exc: ValidationError) -> RefusedError:
+    first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(str(part)[:64] for part in first["loc"]) or "the body"
+    hint = "See /docs for the request's form."
+    if first["type"] == "extra_forbidden":
+        hint = "The fields are " + ", ".join(f.alias or n for n, f in ExtractRequest.model_fields.items()) + "."
+    return invalid(f"{where}: {first['msg']}.", hint)
+
+
+def _micros(moment: datetime) -> int:
+    delta = moment - EARLIEST
+    return (delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _moment(micros: int) -> datetime:
+    seconds, rest = divmod(micros, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+
+
+def _iso(micros: int) -> str:
+    return _moment(micros).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+
+
+def _clickhouse_time(micros: int) -> str:
+    return _moment(micros).strftime("%Y-%m-%d %H:%M:%S.%f")
