@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 Config = dict[str, Any]
+CALLBACKS = frozenset({"error_cb", "stats_cb", "throttle_cb", "oauth_cb", "on_delivery", "on_commit", "logger"})
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Cluster:
             "reconnect.backoff.max.ms": 1000,
             "socket.keepalive.enable": True,
             "log_level": 3,
-            **{name.replace("_", "."): value for name, value in extra.items()},
+            **{name if name in CALLBACKS else name.replace("_", "."): value for name, value in extra.items()},
         }
 
 

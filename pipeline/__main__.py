@@ -24,21 +24,23 @@ TOOLS: dict[str, tuple[str, str]] = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; each tool module adds its own arguments by ``add_arguments``."""
+def parser(command: str) -> argparse.ArgumentParser:
+    """The command line; the tool that is asked for adds its own arguments, the others are not even imported."""
     top = argparse.ArgumentParser(prog="auditwired", description=__doc__, epilog="Settings: docs/configuration.md")
     sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in PARTS.items():
         sub.add_parser(name, help=text, description=text)
     for name, (module, text) in TOOLS.items():
         tool = sub.add_parser(name, help=text, description=text)
-        importlib.import_module(module).add_arguments(tool)
+        if name == command:
+            importlib.import_module(module).add_arguments(tool)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 done, 1 the tool found a difference or a fault, 2 wrong arguments or settings."""
-    args = parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = parser(argv[0] if argv else "").parse_args(argv)
     try:
         if args.command in PARTS:
             values = settings.load(settings.PARTS[args.command])

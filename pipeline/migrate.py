@@ -5,17 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import closing
 
 import schemas
 from connectors import buckets, postgres
 from connectors.clickhouse import migrations
-from connectors.clickhouse.client import ClickHouseError
-from connectors.clickhouse.client import connect as clickhouse
+from connectors.clickhouse.client import ClickHouseError, Client
 from connectors.kafka import cluster_of
 from connectors.kafka_admin import KafkaAdmin, ProvisionError, catalogue
 from connectors.registry import RegistryError, SchemaRegistry
 from pipeline import settings
 
+REFUSALS = (
+    ProvisionError,
+    RegistryError,
+    ClickHouseError,
+    migrations.MigrationError,
+    buckets.BucketError,
+    postgres.PostgresError,
+)
 Step = Callable[[settings.Migrate], list[str]]
 
 
@@ -41,7 +49,7 @@ def registry(values: settings.Migrate) -> list[str]:
 
 def tables(values: settings.Migrate) -> list[str]:
     """ClickHouse database, tables and views."""
-    with clickhouse(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value()) as client:
+    with closing(Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value())) as client:
         return migrations.apply(client, values.namespace)
 
 
@@ -79,7 +87,14 @@ def run(args: argparse.Namespace) -> int:
     values = settings.load(settings.Migrate)
     try:
         provision(values, lambda name, done: print(f"{name}: {'; '.join(done) or 'nothing to do'}", flush=True))
-    except (ProvisionError, RegistryError, ClickHouseError, buckets.BucketError, postgres.PostgresError) as exc:
+    except (
+        ProvisionError,
+        RegistryError,
+        ClickHouseError,
+        migrations.MigrationError,
+        buckets.BucketError,
+        postgres.PostgresError,
+    ) as exc:
         sys.stderr.write(f"auditwired migrate: {exc}\n")
         return 1
     return 0
