@@ -54,7 +54,7 @@ def double(value: Any) -> bytes:
         raise TypeError
     if value - value != 0:
         raise ValueError
-    return _pack(value)
+    return _pack(float(value))
 
 
 def string(value: Any) -> bytes:

@@ -1,0 +1,115 @@
+"""The SDK against a real broker and a real registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from auditwire import AuditClient, AuditEvent, DeliveryError, DeliveryTimeoutError, KafkaTransport, Position, RegistryError
+from auditwire.testing import decode
+from tests.space import Space
+
+
+def stored_at(space: Space, position: Position) -> tuple[bytes, bytes]:
+    """Key and value of the record at a position, read by a consumer of its own."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": space.env["AUDITWIRE_KAFKA_BOOTSTRAP"],
+            "security.protocol": space.env["AUDITWIRE_KAFKA_SECURITY_PROTOCOL"],
+            "sasl.mechanism": space.env["AUDITWIRE_KAFKA_SASL_MECHANISM"],
+            "sasl.username": space.env["AUDITWIRE_PROCESSOR_KAFKA_USERNAME"],
+            "sasl.password": space.env["AUDITWIRE_PROCESSOR_KAFKA_PASSWORD"],
+            "group.id": f"{space.name}-processor",
+            "enable.auto.commit": False,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(position.topic, position.partition, position.offset)])
+        message = consumer.poll(30)
+        assert message is not None
+        assert message.error() is None
+        assert message.offset() == position.offset
+        return message.key(), message.value()
+    finally:
+        consumer.close()
+
+
+def test_an_event_is_stored_where_the_receipt_says(space: Space, env: dict[str, str], event: AuditEvent) -> None:
+    with AuditClient.from_env("checkout", env=env, tenant="acme") as client:
+        receipt = client.record(event)
+        position = receipt.wait(30)
+        key, value = stored_at(space, position)
+        assert key == f"acme/{client.producer_id}".encode()
+    assert value[0] == 0
+    stored = decode(value[5:])
+    assert (stored["tenant_id"], stored["tool_name"], stored["event_id"], stored["sequence"]) == (
+        "acme",
+        "search",
+        receipt.event_id,
+        0,
+    )
+
+
+def test_wrong_password_is_named_and_not_called_unreachable(kafka: Callable[..., KafkaTransport], event: AuditEvent) -> None:
+    transport = kafka(password="not-the-password")
+    client = AuditClient(transport, service="checkout", tenant="acme")
+    with pytest.raises(DeliveryTimeoutError, match=r"refused the credentials of user 'sdk'.*AUDITWIRE_KAFKA_USERNAME") as caught:
+        client.record(event).wait(5)
+    assert "not-the-password" not in str(caught.value)
+    transport.close()
+
+
+def test_wrong_password_fails_the_event_in_time(kafka: Callable[..., KafkaTransport], event: AuditEvent) -> None:
+    client = AuditClient(kafka(password="wrong", delivery_timeout=2.0), service="checkout", tenant="acme")
+    with pytest.raises(DeliveryError, match="did not confirm the event in time: Kafka refused the credentials"):
+        client.record(event).wait(30)
+
+
+def test_unreachable_broker_is_named(kafka: Callable[..., KafkaTransport], event: AuditEvent) -> None:
+    client = AuditClient(kafka(bootstrap="127.0.0.1:9"), service="checkout", tenant="acme")
+    with pytest.raises(DeliveryTimeoutError, match=r"no broker of 127\.0\.0\.1:9 answers.*AUDITWIRE_KAFKA_BOOTSTRAP"):
+        client.record(event).wait(5)
+
+
+def test_unreachable_registry_is_named(kafka: Callable[..., KafkaTransport]) -> None:
+    with pytest.raises(RegistryError, match=r"cannot be reached at http://127\.0\.0\.1:9/.*AUDITWIRE_SCHEMA_REGISTRY_URL"):
+        kafka(schema_registry_url="http://127.0.0.1:9")
+
+
+def test_unregistered_schema_says_migrate(kafka: Callable[..., KafkaTransport]) -> None:
+    with pytest.raises(RegistryError, match="is not registered: run `auditwired migrate` first"):
+        kafka(topic="audit_not_migrated.raw")
+
+
+def test_another_schema_under_the_subject_says_migrate(space: Space, kafka: Callable[..., KafkaTransport]) -> None:
+    with pytest.raises(RegistryError, match="no version of .*ledger-value that equals this SDK's event schema"):
+        kafka(topic=f"{space.name}.ledger")
+
+
+def test_a_topic_that_may_not_be_written_is_named(space: Space, kafka: Callable[..., KafkaTransport], event: AuditEvent) -> None:
+    client = AuditClient(kafka(topic=f"{space.name}.events", delivery_timeout=20.0), service="checkout", tenant="acme")
+    with pytest.raises(DeliveryError, match="user 'sdk' may not write topic"):
+        client.record(event).wait(30)
+
+
+def test_order_of_sequence_is_order_of_offsets(env: dict[str, str]) -> None:
+    with AuditClient.from_env("checkout", env=env, tenant="acme", max_block=30.0) as client:
+        receipts = [client.record(AuditEvent(event_type=f"step.{i}")) for i in range(2000)]
+        positions = [r.wait(60) for r in receipts]
+    assert [r.sequence for r in receipts] == list(range(2000))
+    assert len({p.partition for p in positions}) == 1
+    assert [p.offset for p in positions] == sorted(p.offset for p in positions)
+
+
+def test_closing_without_room_to_flush_reports_every_event(kafka: Callable[..., KafkaTransport], event: AuditEvent) -> None:
+    transport = kafka(bootstrap="127.0.0.1:9")
+    client = AuditClient(transport, service="checkout", tenant="acme")
+    receipts = [client.record(event) for _ in range(10)]
+    with pytest.raises(DeliveryTimeoutError, match="has not confirmed 10 events"):
+        client.close(0.2)
+    for receipt in receipts:
+        with pytest.raises(DeliveryError, match="may or may not be stored"):
+            receipt.wait(0)
+    assert client.counts.failed == 10

@@ -1,0 +1,118 @@
+"""What every transport must do, on memory and on a real broker."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from auditwire import ClosedError, DeliveryError, KafkaTransport, Position, Transport
+from auditwire._receipt import Outcome
+from auditwire._transport import Full
+from auditwire.testing import RecordingTransport
+
+Make = Callable[..., Transport]
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes a transport; ``capacity`` bounds its queue, ``stuck`` keeps messages in it."""
+
+    def memory(capacity: int = 1000, stuck: bool = False) -> Transport:
+        return RecordingTransport(capacity=capacity, held=stuck)
+
+    def broker(capacity: int = 1000, stuck: bool = False) -> Transport:
+        kafka: Callable[..., KafkaTransport] = request.getfixturevalue("kafka")
+        return kafka(queue_events=capacity, **({"bootstrap": "127.0.0.1:9"} if stuck else {}))
+
+    return memory if request.param == "memory" else broker
+
+
+class Reports:
+    """Collects outcomes, from whatever thread."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    def __call__(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def positions(self) -> list[Position]:
+        assert all(isinstance(o, Position) for o in self.outcomes), self.outcomes
+        return [o for o in self.outcomes if isinstance(o, Position)]
+
+
+def test_it_knows_the_schema_id(make: Make) -> None:
+    assert make().schema_id > 0
+
+
+def test_every_message_is_reported_with_its_position(make: Make) -> None:
+    transport, reports = make(), Reports()
+    for i in range(100):
+        transport.send(b"acme/one", b"%d" % i, reports)
+    assert transport.flush(30) == 0
+    positions = reports.positions()
+    assert len(positions) == 100
+    assert len({(p.topic, p.partition) for p in positions}) == 1
+    offsets = [p.offset for p in positions]
+    assert offsets == sorted(set(offsets))
+    assert transport.problem == ""
+
+
+def test_threads_may_send_at_once(make: Make) -> None:
+    transport, reports = make(capacity=10_000), Reports()
+    threads = [threading.Thread(target=lambda: [transport.send(b"k", b"v", reports) for _ in range(200)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert transport.flush(30) == 0
+    assert len({p.offset for p in reports.positions()}) == 800
+
+
+def test_a_full_queue_takes_nothing(make: Make) -> None:
+    transport, reports = make(capacity=10, stuck=True), Reports()
+    for _ in range(10):
+        transport.send(b"k", b"v", reports)
+    with pytest.raises(Full):
+        transport.send(b"k", b"v", reports)
+    assert transport.flush(0.1) == 10
+    transport.close()
+    assert len(reports.outcomes) == 10
+
+
+def test_closing_reports_what_is_under_way_as_failed(make: Make) -> None:
+    transport, reports = make(stuck=True), Reports()
+    for _ in range(3):
+        transport.send(b"k", b"v", reports)
+    transport.close()
+    assert [type(o) for o in reports.outcomes] == [DeliveryError] * 3
+    transport.close()
+
+
+def test_a_closed_transport_takes_nothing(make: Make) -> None:
+    transport, reports = make(), Reports()
+    transport.close()
+    with pytest.raises(ClosedError):
+        transport.send(b"k", b"v", reports)
+    assert transport.flush(0) == 0
+    assert reports.outcomes == []
+
+
+def test_a_forked_child_sends_and_reports_nothing_of_its_parent(make: Make) -> None:
+    transport, reports = make(stuck=True), Reports()
+    transport.send(b"k", b"v", reports)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        transport.after_fork()
+        left = transport.flush(0)
+        transport.close()
+        os.write(write, b"%d %d" % (left, len(reports.outcomes)))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 10) == b"0 0"
+    assert reports.outcomes == []
+    assert transport.flush(0.1) == 1
