@@ -52,3 +52,11 @@ EXPORT_REQUESTS = Counter("auditwire_export_requests_total", "Requests answered 
 EXPORT_JOBS = Counter("auditwire_export_jobs_total", "Extract jobs that this process ended: done, failed.", ["outcome"])
 EXPORT_ROWS = Counter("auditwire_export_rows_total", "Events in the extracts that this process finished.")
 __all__ = ["UP", "Counter", "Gauge", "Histogram"]
+
+SINK_EVENTS = Counter("auditwire_sink_events_total", "Events stored, proved and committed.", ["sink"])
+SINK_RANGES = Counter("auditwire_sink_ranges_total", "Planned ranges stored, proved and committed.", ["sink"])
+SINK_REPLAYS = Counter("auditwire_sink_replays_total", "Planned ranges read again from Kafka after a takeover.", ["sink"])
+SINK_FENCED = Counter("auditwire_sink_fenced_total", "Writes refused because another owner had taken over.", ["sink"])
+SINK_WRITE_SECONDS = Histogram("auditwire_sink_write_seconds", "Time to write a range and read it back, seconds.", ["sink"])
+SINK_LAG = Gauge("auditwire_sink_lag", "Positions of the clean topic not yet stored and committed.", ["sink", "partition"])
+SINK_HALTED = Gauge("auditwire_sink_halted", "1 where a partition stopped until a person decides.", ["sink", "partition"])

@@ -1,0 +1,163 @@
+"""`connectors.partitions.PartitionedLog` on Kafka: read_committed, cooperative, commits of one partition with metadata."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from connectors.kafka import Cluster, Config, ErrorWatch, consumer_config, error_of
+from connectors.partitions import Chunk, CommitError, Listener, LogError, LogGapError
+
+GONE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
+ASK_SECONDS = 10.0
+
+
+class TopicError(Exception):
+    """The topic cannot be used; the text says why and what to do."""
+
+
+def topic_id_of(cluster: Cluster, topic: str, timeout: float = 20.0) -> str:
+    """UUID of a topic as text. Raises TopicError: not there, not allowed, no answer, wrong password."""
+    watch = ErrorWatch(cluster.bootstrap, cluster.username)
+    admin = AdminClient(cluster.config(error_cb=watch))
+    try:
+        found = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)[topic].result()
+    except KafkaException as exc:
+        error = error_of(exc)
+        if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TopicError(
+                f"topic {topic} is not there, or {cluster.username} may not see it: run `auditwired migrate`"
+            ) from exc
+        said = watch.explain() or f"Kafka {cluster.bootstrap} did not describe {topic} ({error.name() if error else exc})"
+        raise TopicError(said) from exc
+    return str(found.topic_id)
+
+
+def sink_config(
+    cluster: Cluster, group: str, protocol: Literal["classic", "consumer"], session_timeout_ms: int, **extra: Any
+) -> Config:
+    """Settings of a sink's consumer."""
+    member: Config = (
+        {"group_protocol": "consumer"}
+        if protocol == "consumer"
+        else {"partition_assignment_strategy": "cooperative-sticky", "session_timeout_ms": session_timeout_ms}
+    )
+    return consumer_config(
+        cluster,
+        group,
+        **member,
+        enable_partition_eof=True,
+        queued_max_messages_kbytes=65536,
+        fetch_wait_max_ms=100,
+        **extra,
+    )
+
+
+class KafkaPartitions:
+    """One topic as a member of a group; ``config`` from `sink_config`."""
+
+    def __init__(self, cluster: Cluster, config: Config, topic: str, topic_id: str, most: int = 20_000) -> None:
+        self.topic, self.topic_id, self._most = topic, topic_id, most
+        self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
+        self._consumer = Consumer({**config, "error_cb": self._watch})
+        self._heard = time.monotonic()
+
+    def subscribe(self, listener: Listener) -> None:
+        """Join the group; from now on `poll` tells the listener."""
+
+        def assign(consumer: Consumer, parts: list[TopicPartition]) -> None:
+            consumer.incremental_assign([TopicPartition(self.topic, p.partition, OFFSET_BEGINNING) for p in parts])
+            consumer.pause(parts)
+            listener.assigned([p.partition for p in parts])
+
+        def revoke(consumer: Consumer, parts: list[TopicPartition]) -> None:
+            listener.revoked([p.partition for p in parts], lost=False)
+
+        def lost(consumer: Consumer, parts: list[TopicPartition]) -> None:
+            listener.revoked([p.partition for p in parts], lost=True)
+
+        self._consumer.subscribe([self.topic], on_assign=assign, on_revoke=revoke, on_lost=lost)
+
+    def poll(self, timeout: float) -> list[Chunk]:
+        groups: dict[int, list[Message]] = {}
+        for message in self._consumer.consume(self._most, timeout):
+            error = message.error()
+            if error is not None and error.fatal():
+                raise LogError(f"the Kafka client gave up ({error.name()}): start the part again")
+            if error is None or error.code() == KafkaError._PARTITION_EOF or error.code() in GONE:
+                groups.setdefault(message.partition(), []).append(message)
+        if groups:
+            self._heard = time.monotonic()
+        return [_chunk(partition, messages) for partition, messages in groups.items()]
+
+    def start(self, partition: int, offset: int) -> bool:
+        part = TopicPartition(self.topic, partition, offset)
+        try:
+            self._consumer.seek(part)
+            self._consumer.resume([part])
+        except KafkaException:
+            return False
+        return True
+
+    def pause(self, partition: int, paused: bool) -> None:
+        part = [TopicPartition(self.topic, partition)]
+        (self._consumer.pause if paused else self._consumer.resume)(part)
+
+    def committed(self, partition: int) -> tuple[int, str] | None:
+        try:
+            found = self._consumer.committed([TopicPartition(self.topic, partition)], ASK_SECONDS)[0]
+        except KafkaException as exc:
+            raise LogError(f"Kafka did not say what is committed of {self.topic}[{partition}] ({_name(exc)})") from exc
+        if found.error is not None:
+            raise LogError(f"Kafka did not say what is committed of {self.topic}[{partition}] ({found.error.name()})")
+        return None if found.offset < 0 else (found.offset, found.metadata or "")
+
+    def commit(self, partition: int, offset: int, text: str) -> None:
+        part = TopicPartition(self.topic, partition, offset, text)
+        try:
+            done: Sequence[TopicPartition] = self._consumer.commit(offsets=[part], asynchronous=False)
+        except KafkaException as exc:
+            raise CommitError(f"commit of {self.topic}[{partition}] at {offset}: {_name(exc)}") from exc
+        errors = [p.error for p in done if p.error is not None]
+        if errors or len(done) != 1 or done[0].offset != offset:
+            raise CommitError(f"commit of {self.topic}[{partition}] at {offset}: {errors[0].name() if errors else 'no answer'}")
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), ASK_SECONDS)
+        except (KafkaException, TypeError) as exc:
+            raise LogError(f"Kafka did not say where {self.topic}[{partition}] begins and ends ({_name(exc)})") from exc
+        return low, high
+
+    def end_seen(self, partition: int) -> int | None:
+        high: int = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)[1]
+        return high if high >= 0 else None
+
+    def trouble(self) -> str | None:
+        return self._watch.explain() if time.monotonic() - self._heard > 30 else None
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def _name(exc: BaseException) -> str:
+    error = error_of(exc)
+    return str(error.name()) if error is not None else type(exc).__name__
+
+
+def _chunk(partition: int, messages: list[Message]) -> Chunk:
+    reached, gap = None, None
+    for message in messages:
+        error = message.error()
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            reached = message.offset()
+        elif error is not None:
+            gap = LogGapError("the log no longer holds the offset asked for")
+    records = [m for m in messages if m.error() is None]
+    return Chunk(
+        partition, [m.offset() for m in records], [m.timestamp()[1] for m in records], [m.value() for m in records], reached, gap
+    )

@@ -1,0 +1,88 @@
+"""Records of the clean topic → columns with positions, whatever schema version each was written with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+import schemas
+from connectors import avro
+from connectors.partitions import Chunk
+from pipeline.sink.plan import Rows
+
+
+class UnreadableError(Exception):
+    """A record of the clean topic is not an event that this version can keep whole. Stop the partition; the text says what
+    to do.
+    """
+
+
+class Schemas(Protocol):
+    """Where the text of a schema id is looked up (`connectors.registry.SchemaRegistry`)."""
+
+    def schema_of(self, schema_id: int) -> str: ...
+
+
+class Decoder:
+    """Decodes with the writer's schema by id, fills up to the newest columns known, and takes digests of the bytes as they
+    are.
+    """
+
+    def __init__(self, registry: Schemas) -> None:
+        self._registry = registry
+        self._texts: dict[int, str] = {}
+
+    def rows(self, chunk: Chunk) -> Rows:
+        """All records of the chunk. Raises UnreadableError, or RegistryError when the registry does not answer (wait)."""
+        bodies, ids = self._bodies(chunk)
+        parts, order = [], []
+        for schema_id in dict.fromkeys(ids):
+            index = [i for i, found in enumerate(ids) if found == schema_id]
+            parts.append(self._decode(chunk, bodies, index, schema_id))
+            order += index
+        columns = avro.concat(parts) if parts else avro.empty()
+        if len(parts) > 1:
+            columns = columns.take(pa.array(np.argsort(np.array(order, np.int64), kind="stable")))
+        return Rows(columns, np.array(chunk.offsets, np.int64), np.array(chunk.timestamps, np.int64), avro.digests(bodies))
+
+    def _bodies(self, chunk: Chunk) -> tuple[list[bytes], list[int]]:
+        bodies, ids = [], []
+        for offset, value in zip(chunk.offsets, chunk.values, strict=True):
+            schema_id = None if value is None else avro.schema_id_of(value)
+            if value is None or schema_id is None:
+                raise UnreadableError(_unreadable(chunk, offset, "is not in Confluent wire format"))
+            bodies.append(value[5:])
+            ids.append(schema_id)
+        return bodies, ids
+
+    def _decode(self, chunk: Chunk, bodies: Sequence[bytes], index: list[int], schema_id: int) -> pa.RecordBatch:
+        text = self._text(schema_id, chunk, index[0])
+        chosen = bodies if len(index) == len(bodies) else [bodies[i] for i in index]
+        try:
+            return avro.decode(chosen, text)
+        except avro.DecodeError:
+            bad = avro.decode_each(chosen, text)[2]
+            raise UnreadableError(_unreadable(chunk, chunk.offsets[index[bad[0]]], f"is not of its schema {schema_id}")) from None
+
+    def _text(self, schema_id: int, chunk: Chunk, first: int) -> str:
+        if schema_id not in self._texts:
+            text = self._registry.schema_of(schema_id)
+            unknown = {f["name"] for f in json.loads(text)["fields"]} - set(schemas.event_fields())
+            if unknown:
+                raise UnreadableError(
+                    f"partition {chunk.partition}, offset {chunk.offsets[first]}: schema {schema_id} has the unknown column "
+                    f"{min(unknown)}: roll out this sink's newer version before the processors (nothing was lost)"
+                )
+            self._texts[schema_id] = text
+        return self._texts[schema_id]
+
+
+def _unreadable(chunk: Chunk, offset: int, why: str) -> str:
+    return (
+        f"partition {chunk.partition}, offset {offset}: the record {why}; only processors may write the clean topic: "
+        "find out who wrote it (nothing behind it is stored until then)"
+    )

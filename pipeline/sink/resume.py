@@ -1,0 +1,94 @@
+"""Where to go on after a start, a takeover or a failure: decided from what Kafka has committed, the store holds and the log
+offers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connectors.partitions import PartitionedLog
+from pipeline.sink.plan import SCHEMA_VERSION, Claim, Plan, Proof, Store
+
+
+class RefusedError(Exception):
+    """Commits, store and log do not fit together, and going on could lose or double events. Stop the partition, tell a
+    person.
+    """
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What was found. ``stored``: the store's position (highest offset + 1) or None; ``low`` and ``high``: the log's bounds."""
+
+    claim: Claim
+    offset: int | None
+    plan: Plan | None
+    proof: Proof | None
+    stored: int | None
+    low: int
+    high: int
+
+
+def look(log: PartitionedLog, store: Store, partition: int, place: str) -> Standing:
+    """Take the partition over, then ask everybody. Raises StoreError and LogError (wait), RefusedError."""
+    claim = store.take_over(log.topic, log.topic_id, partition)
+    committed = log.committed(partition)
+    offset, text = committed if committed is not None else (None, "")
+    try:
+        plan = Plan.from_metadata(text)
+    except ValueError as exc:
+        raise RefusedError(f"{place}: {exc}; something else committed {offset} for this group: stop that") from None
+    proof = claim.prove(plan) if plan is not None and plan.topic_id == log.topic_id else None
+    low, high = log.bounds(partition)
+    return Standing(claim, offset, plan, proof, claim.stands_at(), low, high)
+
+
+def check(found: Standing, place: str, topic_id: str, mapper: int) -> int:
+    """The offset to read from: the beginning of the open plan if there is one. Raises RefusedError."""
+    if found.plan is not None:
+        return _planned(found, found.plan, place, topic_id, mapper)
+    if found.offset is not None:
+        return _committed(found, found.offset, place)
+    if found.stored is None or found.low <= found.stored <= found.high:
+        return found.low if found.stored is None else found.stored
+    raise RefusedError(
+        f"{place}: nothing is committed, the store stands at {found.stored}, but the log holds {found.low}..{found.high}. "
+        "Records in between were deleted before they were stored, or the topic was cut: check with `auditwired fsck`, "
+        "then commit the offset to go on from for this group"
+    )
+
+
+def _committed(found: Standing, offset: int, place: str) -> int:
+    if found.stored is not None and found.stored > offset:
+        raise RefusedError(
+            f"{place}: {offset} is committed, but the store holds events up to {found.stored}: somebody moved the group's offset "
+            f"back. Going on would double them; commit {found.stored} for this group"
+        )
+    if not found.low <= offset <= found.high:
+        raise RefusedError(
+            f"{place}: {offset} is committed, but the log holds {found.low}..{found.high}: records were deleted before they were "
+            "stored, or the topic was cut. Say so to those who rely on it, then commit the offset to go on from for this group"
+        )
+    return offset
+
+
+def _planned(found: Standing, plan: Plan, place: str, topic_id: str, mapper: int) -> int:
+    if plan.topic_id != topic_id:
+        raise RefusedError(f"{place}: the open plan {plan} is of an earlier topic with this name; delete the group's offsets")
+    if plan.start != found.offset:
+        raise RefusedError(
+            f"{place}: {found.offset} is committed with the plan {plan}: somebody moved the offset; commit {plan.start}"
+        )
+    if plan.schema > SCHEMA_VERSION or plan.mapper > mapper:
+        raise RefusedError(f"{place}: {plan} was made by a newer version of this sink: run that one")
+    if found.proof is None or found.proof.exceeds(plan):
+        raise RefusedError(f"{place}: the store holds other rows than planned, {found.proof} for {plan}: run `auditwired fsck`")
+    if found.stored is not None and found.stored > plan.end:
+        raise RefusedError(
+            f"{place}: the store stands at {found.stored}, behind the end of the open plan {plan}: run `auditwired fsck`"
+        )
+    if plan.start < found.low and not found.proof.equals(plan):
+        raise RefusedError(
+            f"{place}: the log begins at {found.low}, so the open plan {plan} cannot be read again; stored of it: {found.proof}"
+        )
+    return plan.start
