@@ -48,7 +48,10 @@ def platform_events(tenant: str, seed: int) -> Iterator[AuditEvent]:
 def sdk(tenant: str, count: int, seed: int, rate: float, out: Path) -> int:
     """Record ``count`` events; returns how many were not acknowledged."""
     pace, receipts = Pace(rate), []
-    with out.open("w", encoding="utf-8") as file, AuditClient.from_env(service=f"bench-{seed}", tenant=tenant, max_block=60.0) as client:
+    with (
+        out.open("w", encoding="utf-8") as file,
+        AuditClient.from_env(service=f"bench-{seed}", tenant=tenant, max_block=60.0) as client,
+    ):
         for event in itertools.islice(platform_events(tenant, seed), count):
             receipt = client.record(event)
             file.write(f"attempted {tenant} {receipt.event_id}\n")

@@ -1,0 +1,121 @@
+"""Watches a running pipeline from outside: committed offsets of each stage, CPU of each process, emit → queryable latency."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import httpx
+import psutil
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from auditwire import AuditClient, AuditEvent
+from connectors.kafka import cluster_of, consumer_config
+from pipeline import settings
+
+STAGES = {"processor": "raw", "clickhouse-sink": "events", "archive-sink": "events"}
+
+
+@dataclass
+class Offsets:
+    """Total committed offset of each stage over time, and what it has to reach."""
+
+    values: settings.Operator
+    series: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: {s: [] for s in STAGES})
+
+    def __post_init__(self) -> None:
+        cluster, namespace = cluster_of(dict(self.values)), self.values.namespace
+        self._clients = {s: Consumer(consumer_config(cluster, f"{namespace}-{s}")) for s in STAGES}
+        found = next(iter(self._clients.values())).list_topics(f"{namespace}.raw", timeout=30)
+        self._partitions = sorted(found.topics[f"{namespace}.raw"].partitions)
+
+    def poll(self) -> bool:
+        """Note where each stage stands; True when all have reached the end of their input. False while Kafka does not answer."""
+        level = True
+        for stage, suffix in STAGES.items():
+            topic, client = f"{self.values.namespace}.{suffix}", self._clients[stage]
+            try:
+                done = client.committed([TopicPartition(topic, p) for p in self._partitions], timeout=5)
+                ends = [client.get_watermark_offsets(TopicPartition(topic, p), timeout=5)[1] for p in self._partitions]
+            except KafkaException:
+                return False
+            self.series[stage].append((time.monotonic(), sum(max(0, p.offset) for p in done)))
+            level &= all(max(0, p.offset) >= end for p, end in zip(done, ends, strict=True))
+        return level
+
+    def drained(self, seconds: float) -> None:
+        """Wait until every stage has everything. Raises TimeoutError naming where each stands."""
+        deadline = time.monotonic() + seconds
+        while not self.poll():
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"not everything is stored after {seconds:.0f} s: { ({s: v[-1][1] for s, v in self.series.items() if v}) }"
+                )
+            time.sleep(0.2)
+
+    def rate(self, stage: str, events: int) -> float:
+        """Events per second of a stage from its first movement to its last."""
+        seen = self.series[stage]
+        start = next((t for (t, v), (_, w) in itertools.pairwise(seen) if w > v), seen[0][0])
+        end = next(t for t, v in seen if v == seen[-1][1])
+        return events / max(end - start, 0.2)
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+
+def cpu_seconds(pids: Mapping[str, int | None]) -> dict[str, float]:
+    """User and system CPU seconds of each process with its children."""
+    found = {}
+    for name, pid in pids.items():
+        if pid is not None:
+            process = psutil.Process(pid)
+            times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
+            found[name] = sum(t.user + t.system for t in times)
+    return found
+
+
+class Probe(threading.Thread):
+    """Emits an event every ``pause`` seconds and waits until a query finds it."""
+
+    def __init__(self, env: Mapping[str, str], stop: Callable[[], bool], pause: float = 0.2) -> None:
+        super().__init__(name="probe", daemon=True)
+        self._env, self._stop, self._pause = env, stop, pause
+        self.seconds: list[float] = []
+
+    def run(self) -> None:
+        user = {
+            "X-ClickHouse-User": self._env["AUDITWIRE_CLICKHOUSE_USER"],
+            "X-ClickHouse-Key": self._env["AUDITWIRE_CLICKHOUSE_PASSWORD"],
+        }
+        sql = (
+            b"SELECT count() FROM audit.events WHERE tenant_id = 'probe' AND event_type = 'probe.sent' AND event_id = {id:String}"
+        )
+        with (
+            AuditClient.from_env("probe", env=self._env, tenant="probe") as client,
+            httpx.Client(headers=user, timeout=30) as http,
+        ):
+            while not self._stop():
+                start = time.monotonic()
+                receipt = client.record(AuditEvent(event_type="probe.sent"))
+                while not self._stop():
+                    try:
+                        answer = http.post(
+                            self._env["AUDITWIRE_CLICKHOUSE_URL"], params={"param_id": receipt.event_id}, content=sql
+                        )
+                    except httpx.HTTPError:
+                        continue
+                    if answer.text.strip() == "1":
+                        self.seconds.append(time.monotonic() - start)
+                        break
+                    time.sleep(0.02)
+                time.sleep(self._pause)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which ``share`` of the values lie; NaN of none."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
