@@ -5,7 +5,7 @@ SOURCES := schemas connectors pipeline infra tests bench
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check test up down status demo bench-e2e clean
+.PHONY: help install fmt check test up down status demo bench-e2e bench-faults clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ down: ## end what `make up` started; data stay
 
 bench-e2e: install ## the whole path under load: throughput, latency, and that nothing is lost or doubled
 	$(BIN)/python -m bench.e2e
+
+bench-faults: install ## the same while every server and part is killed three times, some frozen past their session timeout
+	$(BIN)/python -m bench.e2e --faults
 
 clean: ## end everything; remove data, environment and caches
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m infra.stack down; fi
