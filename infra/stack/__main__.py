@@ -65,9 +65,9 @@ def looker_in(one: Supervisor) -> dict[str, str]:
     return {n: local[n] if n in ours else os.environ[n] for n in local if n in ours or n in os.environ}
 
 
-def serve(directory: Path) -> int:
-    """Run everything until SIGTERM or SIGINT."""
-    one = supervisor(directory)
+def serve(one: Supervisor) -> int:
+    """Run everything until a signal ends this process (`end_by_exit`)."""
+    directory = one.stack.directory
     with one:
         report.write_files(directory, one.env, looker_in(one))
         say("everything answers")
@@ -194,6 +194,12 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def end_by_exit() -> None:
+    """From now on SIGTERM and SIGINT leave through every ``with``, so that nothing keeps running."""
+    for number in SIGNALS:
+        signal.signal(number, _end)
+
+
 def _end(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
@@ -201,8 +207,7 @@ def _end(number: int, _: FrameType | None) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 done, 1 something is down or did not start."""
     args = parser().parse_args(argv)
-    for number in SIGNALS:
-        signal.signal(number, _end)
+    end_by_exit()
     directory: Path = args.dir.resolve()
     try:
         if args.command == "run":
@@ -214,7 +219,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             one = supervisor(directory)
             sys.stdout.write(report.exports(looker_in(one)))
             return 0
-        return {"up": up, "down": down, "status": status, "serve": serve}[args.command](directory)
+        if args.command == "serve":
+            return serve(supervisor(directory))
+        return {"up": up, "down": down, "status": status}[args.command](directory)
     except (StackError, InstallError) as exc:
         sys.stderr.write(f"auditwire: {exc}\n")
         return 1

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from infra.stack import install, state
-from infra.stack.server import HOST, Server, http_status
+from infra.stack.server import HOST, Server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _ROLES = ("master", "volume", "filer", "admin")
+_PROBE = "stack-probe"
 _READ_BUCKET = (
     "ListBucket",
     "ListBucketVersions",
@@ -60,7 +70,27 @@ class S3(Server):
         }
 
     def ready(self) -> bool:
-        return http_status(self.endpoint + "/") == 403
+        """Reads an object: the gateway answers long before it finds the volumes again."""
+        try:
+            return self._client.get_object(Bucket=_PROBE, Key=_PROBE)["Body"].read() == b"ready"
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] == "NoSuchBucket":
+                self._client.create_bucket(Bucket=_PROBE)
+            elif exc.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            self._client.put_object(Bucket=_PROBE, Key=_PROBE, Body=b"ready")
+            return False
+
+    @cached_property
+    def _client(self) -> S3Client:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="admin",
+            aws_secret_access_key=self.secrets["s3_admin"],
+            config=Config(s3={"addressing_style": "path"}, connect_timeout=1, read_timeout=2, retries={"max_attempts": 1}),
+        )
 
     def ended(self) -> None:
         self._remove_sockets()
