@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -86,13 +88,36 @@ def _replaced(values: pa.Array[Any], detectors: tuple[Detector, ...]) -> pa.Arra
     """The values with every finding replaced; a value with escapes is stored decoded if something was found in it."""
     readable = _unescaped(values)
     clean = readable
-    for detector in detectors:
-        for pattern in detector.keep:
-            clean = _replace(clean, pattern, rf"\1{_AT_KEPT}\2")
-        clean = _replace(clean, detector.pattern, detector.replacement)
-        if detector.keep:
-            clean = pc.replace_substring(clean, pattern=_AT_KEPT, replacement="@")
+    for in_context, run in groupby(detectors, key=lambda detector: bool(detector.before)):
+        group = tuple(run)
+        together = partial(_each, detectors=group)  # those in context are slow to search for one by one
+        clean = _where(clean, filter_of(group), together) if in_context else together(clean)
     return clean if readable is values else pc.if_else(pc.equal(clean, readable), values, clean)
+
+
+def _each(values: pa.Array[Any], detectors: tuple[Detector, ...]) -> pa.Array[Any]:
+    for detector in detectors:
+        values = _where(values, detector.hint, partial(_applied, detector=detector))
+    return values
+
+
+def _applied(values: pa.Array[Any], detector: Detector) -> pa.Array[Any]:
+    if not detector.keep:
+        return _replace(values, detector.pattern, detector.replacement)
+    groups = range(1, 2 * len(detector.keep), 2)
+    pattern = "|".join(f"({before})@({after})" for before, after in detector.keep)
+    hidden = "".join(rf"\{group}" for group in groups) + _AT_KEPT + "".join(rf"\{group + 1}" for group in groups)
+    values = _replace(_replace(values, pattern, hidden), detector.pattern, detector.replacement)
+    return pc.replace_substring(values, pattern=_AT_KEPT, replacement="@")
+
+
+def _where(values: pa.Array[Any], pattern: str, change: Callable[[pa.Array[Any]], pa.Array[Any]]) -> pa.Array[Any]:
+    """The values, with the change made to those that match the pattern."""
+    rows = _matches(values, pattern)
+    if not rows.any():
+        return values
+    mask = pa.array(rows)
+    return pc.replace_with_mask(values, mask, change(values.filter(mask)))
 
 
 def _unescaped(values: pa.Array[Any]) -> pa.Array[Any]:
