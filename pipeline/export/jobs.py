@@ -95,9 +95,7 @@ class Worker:
         with _Lease(self._stores.jobs, job, self._stop) as lease:
             try:
                 if job.attempt > MOST_ATTEMPTS:
-                    self._give_up(
-                        job, f"it was begun {MOST_ATTEMPTS} times and never finished: the log says more"
-                    )
+                    self._give_up(job, f"it was begun {MOST_ATTEMPTS} times and never finished: the log says more")
                     return
                 self._attempt(job, lease)
             except LeaseLostError:

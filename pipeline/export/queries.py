@@ -109,16 +109,11 @@ class Reading:
         terms.append(f"({' OR '.join(covered) or '0'})")
         for number, (name, values) in enumerate(self.query.filters.items()):
             column = columns.known()[name]
-            value = f"{{filter_{number}:Array({column.filter_type})}}"
-            terms.append(f"hasAny(`{column.name}`, {value})" if column.kind == "strings" else f"has({value}, `{column.name}`)")
-            params[f"filter_{number}"] = _array(values)
+            given = {f"filter_{number}_{i}": json.dumps(v) if not isinstance(v, str) else v for i, v in enumerate(values)}
+            listed = ", ".join(f"{{{key}:{column.filter_type}}}" for key in given)
+            terms.append(f"hasAny(`{column.name}`, [{listed}])" if column.kind == "strings" else f"`{column.name}` IN ({listed})")
+            params |= given
         return " AND ".join(terms), params
-
-
-def _array(values: list[Any]) -> str:
-    """ClickHouse's text form of an array."""
-    quoted = ("'" + v.replace("\\", "\\\\").replace("'", "\\'") + "'" if isinstance(v, str) else json.dumps(v) for v in values)
-    return f"[{','.join(quoted)}]"
 
 
 def _range(request: ExtractRequest) -> tuple[int, int]:
