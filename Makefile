@@ -21,7 +21,7 @@ check: install ## formatting, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(addprefix -p ,$(SOURCES))
-	$(BIN)/mypy -p auditwire
+	$(BIN)/mypy --config-file connectors/sdk/pyproject.toml connectors/sdk/src connectors/sdk/tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas check
 	$(BIN)/python -m infra.docs check

@@ -79,7 +79,7 @@ def test_an_event_id_that_is_no_canonical_uuid_is_refused(bad: Any) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"event_type": ""}, {"event_type": "x", "tenant_id": ""}])
-def test_an_event_needs_tenant_and_type(fields: dict[str, str]) -> None:
+def test_an_event_needs_tenant_and_type(fields: dict[str, Any]) -> None:
     c = client(RecordingTransport(), tenant="" if "tenant_id" in fields else "acme")
     with pytest.raises(InvalidEventError, match="must not be empty"):
         c.record(AuditEvent(**fields))

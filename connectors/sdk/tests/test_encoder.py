@@ -22,7 +22,7 @@ from auditwire.testing import decode
 PARSED = fastavro.parse_schema(json.loads(SCHEMA))
 EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples" / "audit_event"
 LAST = 7_258_118_400_000_000 - 1
-TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=40) | st.just("ü" * 9000)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40) | st.just("ü" * 9000)
 NUMBER = st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(8190, 8194)
 DOMAINS: dict[str, st.SearchStrategy[Any]] = {
     "string": TEXT,
@@ -119,7 +119,7 @@ def test_times_are_kept_in_microseconds(moment: datetime | int) -> None:
 
 @pytest.mark.parametrize(
     ("moment", "says"),
-    [(datetime(2026, 1, 1), "a datetime without a time zone"), ("2026-01-01", "str"), (True, "bool"), (1.0, "float")],  # noqa: DTZ001
+    [(datetime(2026, 1, 1), "a datetime without a time zone"), ("2026-01-01", "str"), (True, "bool"), (1.0, "float")],
 )
 def test_a_time_that_is_none_is_refused(moment: Any, says: str) -> None:
     with pytest.raises(InvalidEventError, match=f"^occurred_at is {says}; give a datetime with a time zone"):
@@ -129,7 +129,7 @@ def test_a_time_that_is_none_is_refused(moment: Any, says: str) -> None:
 @pytest.mark.parametrize("name", ["producer_id", "producer_epoch", "sequence", "observed_at", "processed_version", "tool"])
 def test_fields_that_are_not_the_users_cannot_be_set(name: str) -> None:
     with pytest.raises(TypeError, match=name):
-        AuditEvent(event_type="x", **{name: 1})
+        AuditEvent(event_type="x", **{name: 1})  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         setattr(AuditEvent(event_type="x"), name, 1)
 

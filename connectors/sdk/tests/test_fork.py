@@ -100,12 +100,7 @@ def test_forking_with_events_under_way_on_a_real_broker(env: dict[str, str], tmp
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(program)],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
+        [sys.executable, program], env={**os.environ, **env}, capture_output=True, text=True, timeout=150, check=False
     )
     assert done.returncode == 0, done.stderr
     outcomes = [json.loads(line) for line in done.stdout.splitlines()]

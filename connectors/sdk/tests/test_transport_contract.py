@@ -63,7 +63,12 @@ def test_every_message_is_reported_with_its_position(make: Make) -> None:
 
 def test_threads_may_send_at_once(make: Make) -> None:
     transport, reports = make(capacity=10_000), Reports()
-    threads = [threading.Thread(target=lambda: [transport.send(b"k", b"v", reports) for _ in range(200)]) for _ in range(4)]
+
+    def work() -> None:
+        for _ in range(200):
+            transport.send(b"k", b"v", reports)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
