@@ -70,13 +70,10 @@ def serve(one: Supervisor) -> int:
     directory = one.stack.directory
     with one:
         report.write_files(directory, one.env, looker_in(one))
+        one.announce()
         say("everything answers")
-        (directory / "up").touch()
-        try:
-            while True:
-                signal.pause()
-        finally:
-            (directory / "up").unlink(missing_ok=True)
+        while True:
+            signal.pause()
 
 
 def up(directory: Path) -> int:
@@ -86,30 +83,35 @@ def up(directory: Path) -> int:
     log = directory / "log" / "supervisor.log"
     if not busy(directory):
         log.parent.mkdir(exist_ok=True, mode=0o700)
-        (directory / "up").unlink(missing_ok=True)
         with log.open("wb") as out:
             command = [sys.executable, "-m", "infra.stack", "--dir", str(directory), "serve"]
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd=CHECKOUT
             )
         try:
-            _follow(process, log, directory / "up")
+            _follow(process, log)
         except BaseException:
             process.terminate()
             process.wait()
             raise
         process.returncode = 0  # it goes on without us
-    elif not _wait_until((directory / "up").exists, 120):
+    elif not _wait_until(lambda: _is_up(directory), 120):
         raise StackError(f"a stack in {directory} is starting, but not up after 120 s: see {log}")
     found = report.read(directory)
-    report.table(found[1] if found else (), directory)
+    report.table(found.rows if found else (), directory)
     return 0
 
 
-def _follow(process: subprocess.Popen[bytes], log: Path, flag: Path) -> None:
+def _is_up(directory: Path, pid: int | None = None) -> bool:
+    found = report.read(directory)
+    return found is not None and found.up and pid in (None, found.pid)
+
+
+def _follow(process: subprocess.Popen[bytes], log: Path) -> None:
     """Show what the supervisor says until everything answers. Raises StackError when it ends before."""
+    directory = log.parent.parent
     with log.open(encoding="utf-8") as said:
-        while not flag.exists():
+        while not _is_up(directory, process.pid):
             ended = process.poll() is not None
             sys.stdout.write(said.read())
             sys.stdout.flush()
@@ -124,9 +126,9 @@ def down(directory: Path) -> int:
     if not busy(directory) or not found:
         say(f"nothing runs in {directory}")
         return 0
-    os.kill(found[0], signal.SIGTERM)
+    os.kill(found.pid, signal.SIGTERM)
     if not _wait_until(lambda: not busy(directory), 60):
-        raise StackError(f"process {found[0]} does not end: `kill -9 {found[0]}` ends it and everything it started")
+        raise StackError(f"process {found.pid} does not end: `kill -9 {found.pid}` ends it and everything it started")
     say("everything has ended; data stay")
     return 0
 
@@ -137,7 +139,7 @@ def status(directory: Path) -> int:
     if not busy(directory) or not found:
         say(f"nothing runs in {directory}: `make up` starts it")
         return 1
-    rows, one = found[1], supervisor(directory)
+    rows, one = found.rows, supervisor(directory)
     with ThreadPoolExecutor(len(rows)) as pool:
         answers = list(pool.map(lambda row: one.answers(row.name), rows))
     for row, answer in zip(rows, answers, strict=True):

@@ -12,17 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.stack import state
-from infra.stack.supervisor import Row, status_file
+from infra.stack.supervisor import Row, Status, status_file
 from pipeline import settings
 
 
-def read(directory: Path) -> tuple[int, list[Row]] | None:
-    """Process id of the running supervisor and what it runs; None when it wrote nothing yet."""
+def read(directory: Path) -> Status | None:
+    """What the supervisor says of itself; None when it has said nothing yet. One that was killed leaves its last words."""
     try:
         found: dict[str, Any] = json.loads(status_file(directory).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return int(found["pid"]), [Row(**row) for row in found["rows"]]
+    return Status(found["pid"], found["up"], [Row(**row) for row in found["rows"]])
 
 
 def table(rows: Iterable[Row], directory: Path) -> None:

@@ -34,6 +34,15 @@ class Row:
     restarts: int = 0
 
 
+@dataclass(frozen=True)
+class Status:
+    """What a supervisor says of itself; ``up``: everything has answered once."""
+
+    pid: int
+    up: bool
+    rows: list[Row]
+
+
 class Supervisor:
     """``with Supervisor(stack, env) as s:`` servers, `auditwired migrate`, the five parts; all answer when the body begins.
 
@@ -56,7 +65,7 @@ class Supervisor:
         for name, argv in commands.items():
             stack.add(parts.Part(stack.place, name, parts.environment_of(name, self.env, stack.place), argv))
         self._rows = {n: Row(n, None, "stopped", stack.servers[n].endpoint) for n in stack.names}
-        self._ending = threading.Event()
+        self._up, self._ending = False, threading.Event()
         self._threads: list[threading.Thread] = []
         self._write_lock = threading.Lock()
 
@@ -75,6 +84,11 @@ class Supervisor:
         self._threads = [threading.Thread(target=self._keep, args=(n,), name=f"keep-{n}", daemon=True) for n in self.stack.names]
         for thread in self._threads:
             thread.start()
+
+    def announce(self) -> None:
+        """Say in the status file that everything answers; called once people's files are written, too."""
+        self._up = True
+        self._write()
 
     def _start(self, names: Sequence[str]) -> None:
         if names:
@@ -141,8 +155,8 @@ class Supervisor:
 
     def _write(self) -> None:
         with self._write_lock:
-            text = json.dumps({"pid": os.getpid(), "rows": [asdict(r) for r in self.rows()]})
-            state.private(status_file(self.stack.directory), text)
+            now = Status(os.getpid(), self._up, self.rows())
+            state.private(status_file(self.stack.directory), json.dumps(asdict(now)))
 
     def stop(self) -> None:
         """End everything cleanly: parts first, what others need last."""
