@@ -7,6 +7,7 @@ frozen and wakes up) finds them taken, compares, and agrees or raises the alarm.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +15,13 @@ from typing import NamedTuple, cast
 from urllib.parse import quote
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from connectors import avro, manifest, parquet, s3
+from connectors import manifest, parquet, positions, s3
 from connectors.manifest import Manifest, Part
+from connectors.positions import Positions
 from connectors.ranges import OpenRange, Plan, Proof, RejectedError, StoreError
 from connectors.spill import ClassRows, SpilledRange, SpillFolder
-
-POSITION = np.dtype([("offset", "<i8"), ("stored", "<u8"), ("digest", "<u8")])
 
 
 class Written(NamedTuple):
@@ -48,6 +47,7 @@ class Archive:
         points: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.bucket, self.spill, self.on_object, self.points = bucket, spill, on_object, points
+        self.encoding = threading.Lock()  # one row group in memory at a time, however many partitions close at once
 
     def take_over(self, topic: str, topic_id: str, partition: int) -> ArchiveClaim:
         """Claim a partition. There is nothing to fence out: see the module's text."""
@@ -121,7 +121,7 @@ class ArchiveClaim:
         stored = self._bucket.head(part.key)
         if stored is None:
             return False
-        expected = {**_metadata(plan, part), "sha256": part.sha256}
+        expected = {**object_metadata(plan, part), "sha256": part.sha256}
         if stored.size != part.size or {k: stored.metadata.get(k) for k in expected} != expected:
             raise RejectedError(
                 f"{self._bucket.name}/{part.key} is not what its manifest says. Run `auditwired fsck`; see docs/archive.md"
@@ -133,11 +133,11 @@ class ArchiveClaim:
         held, path = rows.classes[retention_class], rows.temporary()
         key = manifest.object_key(plan, retention_class, rows.first_timestamp or 0)
         try:
-            with _disk_errors(path):
+            with self._archive.encoding, _disk_errors(path):
                 parquet.write(path, held.batches(), _file_metadata(plan, held))
             part = Part(key, retention_class, held.count, held.checksum, path.stat().st_size, _sha256(path))
             try:
-                self._bucket.put(key, path, {**_metadata(plan, part), "sha256": part.sha256})
+                self._bucket.put(key, path, {**object_metadata(plan, part), "sha256": part.sha256})
                 written = Written(part, adopted=False)
             except s3.Exists:
                 written = Written(self._adopt(plan, part, held, path), adopted=True)
@@ -151,17 +151,17 @@ class ArchiveClaim:
         stored = self._bucket.head(mine.key)
         if stored is None:
             raise StoreError(f"{self._bucket.name}/{mine.key} exists and then does not: it is being written; try again")
-        expected = _metadata(plan, mine)
+        expected = object_metadata(plan, mine)
         if {k: stored.metadata.get(k) for k in expected} != expected:
             raise self._other_content(mine.key)
         sha256 = stored.metadata.get("sha256", "")
         if (stored.size, sha256) != (mine.size, mine.sha256):
             self._bucket.download(mine.key, path)
             try:
-                theirs = positions(parquet.read(path))
+                theirs = held_in(parquet.read(path))
             except ValueError:
                 raise self._other_content(mine.key) from None
-            if _sha256(path) != sha256 or not np.array_equal(theirs, positions(held.batches())):
+            if _sha256(path) != sha256 or not np.array_equal(theirs, held_in(held.batches())):
                 raise self._other_content(mine.key)
         return Part(mine.key, mine.retention_class, mine.count, mine.checksum, stored.size, sha256)
 
@@ -183,18 +183,15 @@ class ArchiveClaim:
         )
 
 
-def positions(batches: Iterator[pa.RecordBatch]) -> npt.NDArray[np.void]:
-    """Offset, stored digest and digest recomputed from the columns, by offset: what of two files must be equal."""
-    found = [np.empty(0, POSITION)]
-    for batch in batches:
-        rows = np.empty(batch.num_rows, POSITION)
-        rows["offset"], rows["stored"] = np.asarray(batch.column("kafka_offset")), np.asarray(batch.column("event_digest"))
-        rows["digest"] = avro.digests(avro.encode(parquet.events_of(batch)))
-        found.append(rows)
-    return np.sort(np.concatenate(found), order="offset")
+def held_in(batches: Iterator[pa.RecordBatch]) -> Positions:
+    """Positions in the columns of an object's batches, in offset order. Raises ValueError where a column is missing."""
+    try:
+        return positions.joined(positions.of_stored(parquet.events_of(batch), batch) for batch in batches)
+    except KeyError as exc:
+        raise ValueError(f"not a file of the archive: column {exc} is missing") from None
 
 
-def _metadata(plan: Plan, part: Part) -> dict[str, str]:
+def object_metadata(plan: Plan | Manifest, part: Part) -> dict[str, str]:
     """The logical digest: what an object stands for, whatever its bytes."""
     return {
         "topic": quote(plan.topic, safe=""),
@@ -212,7 +209,7 @@ def _metadata(plan: Plan, part: Part) -> dict[str, str]:
 
 def _file_metadata(plan: Plan, held: ClassRows) -> dict[str, str]:
     part = Part("", "", held.count, held.checksum, 0, "")
-    return {f"auditwire.{name}": value for name, value in _metadata(plan, part).items()}
+    return {f"auditwire.{name}": value for name, value in object_metadata(plan, part).items()}
 
 
 def _sha256(path: Path) -> str:

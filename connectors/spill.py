@@ -56,6 +56,12 @@ class SpillFolder:
                 f"cannot use {path} ({exc.strerror}): correct AUDITWIRE_ARCHIVE_SINK_SPILL_DIR or its rights"
             ) from exc
 
+    def __enter__(self) -> SpillFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let another process have the folder."""
         self._lock.close()
@@ -155,8 +161,9 @@ class SpilledRange:
         """No more rows: make the files readable. Safe to repeat. Raises StoreError when the disk is full."""
         try:
             for part in self.classes.values():
-                part.writer.close()
-                part.file.close()
+                if not part.file.closed:
+                    part.writer.close()
+                    part.file.close()
         except OSError as exc:
             raise StoreError(f"cannot write to {self._folder.path} ({os.strerror(exc.errno or 0)}): make room there") from exc
 

@@ -60,3 +60,11 @@ SINK_FENCED = Counter("auditwire_sink_fenced_total", "Writes refused because ano
 SINK_WRITE_SECONDS = Histogram("auditwire_sink_write_seconds", "Time to write a range and read it back, seconds.", ["sink"])
 SINK_LAG = Gauge("auditwire_sink_lag", "Positions of the clean topic not yet stored and committed.", ["sink", "partition"])
 SINK_HALTED = Gauge("auditwire_sink_halted", "1 where a partition stopped until a person decides.", ["sink", "partition"])
+
+ARCHIVE_OBJECTS = Counter(
+    "auditwire_archive_objects_total",
+    "Parquet objects in place: created, or adopted (there already with the same events).",
+    ["how"],
+)
+ARCHIVE_BYTES = Counter("auditwire_archive_bytes_total", "Bytes of the Parquet objects created.")
+ARCHIVE_SPILL_BYTES = Gauge("auditwire_archive_spill_bytes", "Bytes of open ranges in the spill folder.")
