@@ -83,7 +83,7 @@ def _data(fields: Fields, kind: gitlab.Kind, rest: dict[str, Json]) -> int:
         if key not in fields and details[key] is not None and put(fields, key, details[key]):
             del details[key]
     if isinstance(data, dict):
-        rest["data"] = details
+        rest["data"] = details or None
     return sent_length
 
 

@@ -1,0 +1,290 @@
+"""The receiver over HTTP with an outbox in memory: routes, answers, quarantine, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.ingest.routes import MANY, ONE
+from tests.ingest import AI_NAMES, HEADER_TYPES, NAMES, OTHER_TOKEN, TOKEN, Local, expected, payload
+
+CLOUD = {"specversion": "1.0", "id": "a-1", "source": "/agents", "type": "com.example.run", "time": "2026-01-31T12:00:00Z"}
+OWN = {"event_type": "tool.invoked", "occurred_at": "2026-01-31T12:00:00Z", "source_event_id": "7"}
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Local:
+    return Local(tmp_path)
+
+
+def test_what_is_said_about_every_fixture_is_what_is_sent(local: Local) -> None:
+    for name in NAMES:
+        answer = local.post("/v1/gitlab", payload(name), x_gitlab_audit_event_type=HEADER_TYPES.get(name, ""))
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "quarantined": 0})
+        [event], _ = local.take()
+        wanted = expected()[name]
+        assert event["event_id"] == wanted["event_id"]
+        assert {field: event[field] for field in wanted if field not in {"attributes", "occurred_at"}} == {
+            field: value for field, value in wanted.items() if field not in {"attributes", "occurred_at"}
+        }
+        assert {pair["key"]: pair["value"] for pair in event["attributes"]} == wanted.get("attributes", {})
+        assert (event["producer_id"], event["sequence"], event["observed_at"]) == ("", None, None)
+
+
+@pytest.mark.parametrize("name", AI_NAMES)
+def test_object_and_array_give_equal_records(local: Local, name: str) -> None:
+    assert local.post("/v1/gitlab", payload(name)).json() == {"accepted": 1, "quarantined": 0}
+    single = list(local.outbox.records)
+    assert local.post("/v1/gitlab", [payload(name)] * 2, kind="application/json").json() == {"accepted": 2, "quarantined": 0}
+    assert local.outbox.records == single * 3
+
+
+def test_a_retry_at_another_receiver_is_the_same_record(tmp_path: Path) -> None:
+    first, second = Local(tmp_path), Local(tmp_path)
+    for one in (first, second):
+        one.post("/v1/gitlab", [payload(name) for name in AI_NAMES])
+    assert first.outbox.records == second.outbox.records
+    for record, name in zip(first.outbox.records, AI_NAMES, strict=True):
+        spread = hashlib.sha256(payload(name)["id"].encode()).digest()[0]
+        assert record.key == f"demo/gitlab/{spread:02x}".encode()
+        assert (record.topic, record.value[:5]) == ("audit.raw", b"\0\0\0\0\7")
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json", "text/plain", "", "image/png"])
+def test_gitlab_may_call_its_body_anything(local: Local, kind: str) -> None:
+    assert local.post("/v1/gitlab", payload("git_deploy_key"), kind=kind).status_code == 202
+
+
+def test_both_token_headers_and_the_tenant_of_the_token(local: Local) -> None:
+    body = json.dumps(payload("git_deploy_key") | {"tenant_id": "acme"}).encode()
+    assert local.request("POST", "/v1/gitlab", body, {"X-Gitlab-Event-Streaming-Token": TOKEN}).status_code == 202
+    assert local.post("/v1/gitlab", body, token=OTHER_TOKEN).status_code == 202
+    events, _ = local.take()
+    assert [event["tenant_id"] for event in events] == ["demo", "acme"]
+    assert events[0]["event_id"] != events[1]["event_id"]
+
+
+@pytest.mark.parametrize("path", ["/v1/gitlab", "/v1/cloudevents", "/v1/events"])
+@pytest.mark.parametrize("authorization", [None, "Bearer wrong", f"Basic {TOKEN}", "Bearer "])
+def test_401_says_how_to_get_a_token(local: Local, path: str, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = local.request("POST", path, b"{}", headers)
+    assert answer.status_code == 401
+    assert "auditwired token new" in answer.json()["what_to_do"]
+    assert local.outbox.records == []
+
+
+def test_413_before_the_body_is_read_and_while_it_is_read(tmp_path: Path) -> None:
+    local = Local(tmp_path, body_bytes=1000)
+    answer = local.post("/v1/gitlab", b" " * 1001)
+    assert (answer.status_code, answer.headers["connection"]) == (413, "close")
+    assert "larger than 1000 bytes" in answer.json()["error"]
+    assert answer.json()["what_to_do"].startswith("Send fewer events")
+    status, asked = asyncio.run(_chunks(local, [b" " * 400] * 50))
+    assert (status, asked) == (413, 3)
+
+
+def test_a_body_of_25_megabytes_is_taken(local: Local) -> None:
+    element = payload("ai_tool_response_received")
+    element["details"]["response_content"] = ""
+    room = 25 * 1024 * 1024 - len(json.dumps(element))
+    element["details"]["response_content"] = "x" * room
+    body = json.dumps(element).encode()
+    assert len(body) == 25 * 1024 * 1024
+    assert local.post("/v1/gitlab", body).json() == {"accepted": 1, "quarantined": 0}
+    [event], _ = local.take()
+    assert event["content_length"] == room
+    assert local.post("/v1/gitlab", body + b" ").status_code == 413
+
+
+def test_415_says_what_is_taken(local: Local) -> None:
+    for path, kind in (("/v1/cloudevents", "application/json"), ("/v1/events", "text/plain")):
+        answer = local.post(path, {}, kind=kind)
+        assert answer.status_code == 415
+        assert "Send" in answer.json()["what_to_do"]
+    packed = local.post("/v1/gitlab", gzip.compress(b"{}"), content_encoding="gzip")
+    assert packed.status_code == 415
+    assert "without Content-Encoding" in packed.json()["what_to_do"]
+
+
+def test_422_names_the_event_and_the_field(local: Local) -> None:
+    answer = local.post("/v1/events", [OWN, {**OWN, "tool_nam": "x"}], kind="application/json")
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("Event 2 of 2 is not taken: tool_nam is not a field: did you mean tool_name?")
+    assert local.outbox.records == []
+    for path, kind in (("/v1/events", "application/json"), ("/v1/cloudevents", ONE), ("/v1/cloudevents", MANY)):
+        answer = local.post(path, b"{not json", kind=kind)
+        assert (answer.status_code, answer.json()["error"]) == (422, "The body is not taken: the body is not JSON in UTF-8.")
+    assert local.post("/v1/cloudevents", CLOUD, kind=MANY).status_code == 422
+    assert local.post("/v1/gitlab", b"").status_code == 422
+
+
+def test_503_when_kafka_does_not_confirm(local: Local) -> None:
+    local.outbox.down = True
+    for path, body, kind in (("/v1/gitlab", payload("git_deploy_key"), "x/y"), ("/v1/events", OWN, "application/json")):
+        answer = local.post(path, body, kind=kind)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "Send the same request again" in answer.json()["what_to_do"]
+    assert local.request("GET", "/healthz", b"", {}).status_code == 503
+
+
+def test_503_when_too_many_bytes_are_in_flight_and_none_are_left_behind(tmp_path: Path) -> None:
+    local = Local(tmp_path, in_flight_bytes=8 * 3000)
+    answer = local.post("/v1/gitlab", b" " * 3001)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    for _ in range(5):  # refused, quarantined and disconnected requests give back what they held
+        assert local.post("/v1/gitlab", b"x" * 2900).status_code == 202
+        assert local.post("/v1/events", b"x" * 2900, kind="application/json").status_code == 422
+        assert asyncio.run(_chunks(local, [b" " * 1000] * 2, disconnect=True)) == (None, 3)
+
+
+def test_other_methods_and_paths(local: Local) -> None:
+    assert local.request("GET", "/v1/gitlab", b"", {}).status_code == 405
+    assert local.request("GET", "/nothing", b"", {}).status_code == 404
+    assert local.request("GET", "/healthz", b"", {}).json() == {"part": "ingest", "healthy": True}
+
+
+def test_cloudevents_batch_with_unknown_type_and_missing_time(local: Local) -> None:
+    late = {name: value for name, value in CLOUD.items() if name != "time"}
+    duo = {**CLOUD, "type": "ai_tool_invoked", "data": {"tool_name": "grep"}}
+    answer = local.post("/v1/cloudevents", [CLOUD, late, duo, 5], kind=f"{MANY}; charset=utf-8")
+    assert answer.json() == {"accepted": 2, "quarantined": 2}
+    events, rejects = local.take()
+    assert [event["event_type"] for event in events] == ["com.example.run", "tool.invoked"]
+    assert [reject["reason"] for reject in rejects] == ["no_time", "not_an_object"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 500, 501, 2000])
+def test_batches_of_every_size(local: Local, count: int) -> None:
+    answer = local.post("/v1/cloudevents", [{**CLOUD, "id": str(i)} for i in range(count)], kind=MANY)
+    assert answer.json() == {"accepted": count, "quarantined": 0}
+    assert len({event["event_id"] for event in local.take()[0]}) == count
+
+
+def test_cloudevents_structured_and_binary_are_the_same_event(local: Local) -> None:
+    local.post("/v1/cloudevents", {**CLOUD, "datacontenttype": "application/json", "data": {"tool_name": "grep"}}, kind=ONE)
+    attributes = {f"ce_{name}": value for name, value in CLOUD.items()}
+    local.post("/v1/cloudevents", b'{"tool_name":"grep"}', kind="application/json", **attributes)
+    first, second = local.outbox.records
+    assert first == second
+
+
+def test_own_json_one_and_many(local: Local) -> None:
+    assert local.post("/v1/events", OWN, kind="application/json").json() == {"accepted": 1, "quarantined": 0}
+    assert local.post("/v1/events", [OWN] * 3, kind="application/json; charset=utf-8").json() == {"accepted": 3, "quarantined": 0}
+    assert len(set(local.outbox.records)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reasons"),
+    [
+        (b"not json", ["not_json"]),
+        (b'{"id": "\\ud800"}', ["not_json"]),
+        (b"\xff\xfe", ["not_json"]),
+        (b"5", ["not_an_object"]),
+        (b'[1, "a", null]', ["not_an_object"] * 3),
+        (b'{"id": 1}', ["no_time"]),
+        (b'{"id": 1, "created_at": "soon"}', ["bad_time"]),
+        (b'{"id": {}, "created_at": "2026-01-01T00:00:00Z"}', ["bad_id"]),
+        (b"[" * 65 + b"]" * 65, ["too_deep"]),
+        (b"[" + b"1," * 10_000 + b"1]", ["too_many_elements"]),
+        (b'{"a":' + b'{"a":1},"b":'.join([b""] * 2) + b"[" + b'{"k":1},' * 100_001 + b"1]}", ["too_many_keys"]),
+    ],
+)
+def test_what_gitlab_sends_and_nobody_understands_is_kept_sealed(local: Local, body: bytes, reasons: list[str]) -> None:
+    answer = local.post("/v1/gitlab", body, x_gitlab_audit_event_type="some_type")
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 0, "quarantined": len(reasons)})
+    _, rejects = local.take()
+    assert [reject["reason"] for reject in rejects] == reasons
+    for reject in rejects:
+        assert (reject["tenant_id"], reject["stage"], reject["raw_topic"]) == ("demo", "receive", "")
+        assert (reject["raw_partition"], reject["raw_offset"]) == (-1, -1)
+        assert reject["context"]["headers"]["x-gitlab-audit-event-type"] == "some_type"
+        assert TOKEN not in str(reject["context"])
+        assert reject["record"].key.startswith(b"demo/gitlab/")
+    if len(rejects) == 1 and not body.startswith(b"{"):
+        assert rejects[0]["original"] == body[:900_000]
+        assert rejects[0]["original_length"] == len(body)
+
+
+def test_a_body_of_25_megabytes_that_nobody_understands_is_cut_to_fit(local: Local) -> None:
+    body = b"x" * (25 * 1024 * 1024)
+    assert local.post("/v1/gitlab", body).json() == {"accepted": 0, "quarantined": 1}
+    [record] = local.outbox.records
+    assert len(record.value) < 1_000_000
+    _, [reject] = local.take()
+    assert (reject["original_length"], reject["original"]) == (len(body), body[:900_000])
+
+
+NAMED = st.sampled_from(
+    ["id", "created_at", "details", "event_type", "author_id", "workflow_id", "time", "specversion", "source", "type"]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | NAMED, inner, max_size=6),
+    max_leaves=20,
+)
+LIKELY = st.fixed_dictionaries(
+    {"id": st.integers() | st.text(max_size=5), "created_at": st.just("2026-01-01T00:00:00Z") | st.text(max_size=5)},
+    optional={
+        "details": JSON,
+        "event_type": st.sampled_from(AI_NAMES) | JSON,
+        "author_id": JSON,
+        "entity_id": JSON,
+        "workflow_id": JSON,
+    },
+)
+BODIES = st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(value=JSON | LIKELY | st.lists(LIKELY | JSON, max_size=4))
+def test_every_element_of_any_json_is_accepted_or_quarantined(local: Local, value: Any) -> None:
+    answer = local.post("/v1/gitlab", json.dumps(value).encode())
+    assert answer.status_code == 202
+    elements = value if isinstance(value, list) else [value]
+    assert sum(answer.json().values()) == len(elements)
+    events, rejects = local.take()
+    assert (len(events), len(rejects)) == (answer.json()["accepted"], answer.json()["quarantined"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(body=BODIES, kind=st.sampled_from([ONE, MANY, "application/json"]))
+@pytest.mark.parametrize("path", ["/v1/cloudevents", "/v1/events"])
+def test_any_body_gets_an_answer_that_says_what_became_of_it(local: Local, path: str, body: bytes, kind: str) -> None:
+    answer = local.post(path, body, kind=kind)
+    records, local.outbox.records = local.outbox.records, []
+    if answer.status_code == 202:
+        assert sum(answer.json().values()) == len(records)
+    else:
+        assert answer.status_code in {413, 415, 422}
+        assert set(answer.json()) == {"error", "what_to_do"}
+        assert records == []
+
+
+async def _chunks(local: Local, chunks: list[bytes], *, disconnect: bool = False) -> tuple[int | None, int]:
+    """A body in pieces without a length; returns the status (None: no answer) and how many messages were asked for."""
+    asked, statuses = 0, list[int]()
+
+    async def receive() -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        if disconnect and asked > len(chunks):
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": chunks[asked - 1], "more_body": disconnect or asked < len(chunks)}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
+    await local.app({"type": "http", "method": "POST", "path": "/v1/gitlab", "headers": headers}, receive, send)
+    return (statuses[0] if statuses else None), asked
