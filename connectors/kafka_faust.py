@@ -7,6 +7,7 @@ can stall a partition, never spoil it. What is overridden here are the places wh
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections import deque
@@ -47,6 +48,7 @@ Fetched = Mapping[TP, tuple[Sequence[RawRecord], int]]
 class _ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Runs aiokafka; fetches from the positions that lanes want, whatever position aiokafka believes in."""
 
+    logger = logging.getLogger("faust.consumer.thread")
     _lock: asyncio.Lock | None = None
     fetch_error: BaseException | None = None
 
@@ -140,6 +142,7 @@ def _assignment(consumer: Any) -> Any:
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     """A Faust consumer whose messages are chunks, one partition in turn, each made for the lane that asked for it."""
 
+    logger = logging.getLogger("faust.consumer")
     new_lane: LaneFactory
     on_dead: Callable[[str], None]
 

@@ -42,6 +42,9 @@ class Safety:
     rebuild_on_takeover: bool = True
 
 
+ALL_SAFE = Safety()
+
+
 @dataclass(frozen=True)
 class Start:
     """Where a session begins: the next offset to process, the committed one (None: none yet), and how many are lost between."""
@@ -137,7 +140,7 @@ class Session:
         outputs: Sequence[str],
         timeout_ms: int = 30_000,
         points: Point = nothing,
-        safety: Safety = Safety(),
+        safety: Safety = ALL_SAFE,
     ) -> None:
         """Ends what earlier sessions of this partition left, then reads where to begin (`start`, `position`).
 
@@ -209,7 +212,6 @@ def _config(cluster: Cluster, transactional_id: str, timeout_ms: int) -> dict[st
         message_max_bytes=MAX_MESSAGE_BYTES,
         queue_buffering_max_messages=200_000,
         queue_buffering_max_kbytes=262_144,
-        log_level=2,
     )
 
 

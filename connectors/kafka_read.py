@@ -36,7 +36,7 @@ class PartitionReader:
         config = consumer_config(
             cluster, group, enable_partition_eof=True, error_cb=self._watch, queued_max_messages_kbytes=16384
         )
-        self._consumer = Consumer(config)
+        self._consumer = Consumer({**config, "log_level": 0})  # closing soon after opening makes it shout
 
     def __enter__(self) -> PartitionReader:
         return self

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from connectors.kafka import error_of
 from connectors.kafka_chunks import Chunk, RawRecord
 from connectors.kafka_lanes import RefusedToStart, Safety, fenced
 from pipeline import metrics
@@ -31,7 +32,14 @@ EXIT_REFUSED, EXIT_STUCK = 78, 75
 
 
 class Blocked(Exception):  # noqa: N818
-    """The partition must not go on until something outside changes; the text says what. The lane waits and asks again."""
+    """The partition must not go on until something outside changes; the text says what. The lane waits and asks again.
+
+    ``alarm``: waiting alone does not help, somebody must act.
+    """
+
+    def __init__(self, text: str, alarm: bool = False) -> None:
+        super().__init__(text)
+        self.alarm = alarm
 
 
 class Outcome(Protocol):
@@ -93,7 +101,7 @@ class Lane:
         self.edge: int | None = None
         self.position: int | None = None
         self.moved = time.monotonic()
-        self.trouble = ""
+        self.trouble, self.alarm, self.behind = "", False, False
         self._queue: asyncio.Queue[Chunk | None] = asyncio.Queue()
         self._owned, self._opened, self._look_again = True, False, False
         self._held_bytes = self._held_events = 0
@@ -124,6 +132,15 @@ class Lane:
         self._owned = False
         self._gone.set()
         self._queue.put_nowait(None)
+
+    def lag(self, end: int) -> int:
+        """Offsets behind ``end`` (the log's stable end); a tail of markers and aborted records counts as done."""
+        position, want = self.position or 0, self.want or 0
+        done = want >= end and self.edge == self.position
+        self.behind = position < end and not done
+        if not self.behind:
+            self.moved = time.monotonic()
+        return end - position if self.behind else 0
 
     # its life
 
@@ -173,7 +190,7 @@ class Lane:
             raise _HandlerFailed(type(exc).__name__) from exc
 
     def _advance(self, chunks: Sequence[Chunk], end: int, offered: int) -> None:
-        self.position, self.moved, self.trouble = end, time.monotonic(), ""
+        self.position, self.moved, self.trouble, self.alarm = end, time.monotonic(), "", False
         self._hold(-sum(c.size for c in chunks), -sum(len(c.records) for c in chunks))
         if end != offered:
             self._rewind()
@@ -244,6 +261,7 @@ class Lane:
             self._host.stop(EXIT_REFUSED, str(exc))
             return
         if isinstance(exc, Blocked):
+            self.alarm = exc.alarm
             log.error("%s is stopped at %s: %s", self.name, self.position, exc)
             await self._pause(5.0)
         elif isinstance(exc, _HandlerFailed):
@@ -283,5 +301,5 @@ class _OffsetRefused(Exception):  # noqa: N818
 
 
 def _named(exc: Exception) -> str:
-    inner = exc.args[0] if exc.args and hasattr(exc.args[0], "name") else None
-    return f"{type(exc).__name__} {inner.name()}" if inner is not None else type(exc).__name__
+    error = error_of(exc)
+    return f"{error.name()} ({error.str()})" if error is not None else type(exc).__name__

@@ -1,0 +1,88 @@
+"""Writer's schemas of raw events by id: known to this release, newer than it, or no event at all.
+
+Bytes of a newer schema decode with an older one without an error and lose the new field: so a newer schema is never guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from fastavro.schema import SchemaParseException, to_parsing_canonical_form
+
+import schemas
+from connectors.registry import SchemaRegistry, UnknownSchema
+
+EVENT_NAME = "auditwire.AuditEvent"
+
+
+class NewerSchema(Exception):  # noqa: N818
+    """An event schema with fields this release does not know: going on would lose them. Upgrade the processor."""
+
+
+class NotAnEvent(Exception):  # noqa: N818
+    """The registry knows the id, or definitely does not, but it is no event schema: quarantine the record."""
+
+
+def released() -> list[str]:
+    """Texts of every event schema this release knows: the current one and those released before."""
+    older = sorted((schemas.ROOT / "released" / "audit_event").glob("*.avsc"))
+    return [schemas.schema_text("audit_event"), *(path.read_text(encoding="utf-8") for path in older)]
+
+
+class WriterSchemas:
+    """Looks ids up once; safe from several threads."""
+
+    def __init__(self, registry: SchemaRegistry, known: Iterable[str] | None = None) -> None:
+        texts = list(released() if known is None else known)
+        self._registry = registry
+        self._canonical = {_canonical(text) for text in texts}
+        self._fields = {f["name"]: _shape(f) for f in json.loads(texts[0])["fields"]}
+        self._found: dict[int, str] = {}
+
+    def text_of(self, schema_id: int) -> str:
+        """Schema to decode with. Raises NotAnEvent, NewerSchema, or RegistryError (no answer: wait and ask again)."""
+        if schema_id not in self._found:
+            self._found[schema_id] = self._look_up(schema_id)
+        return self._found[schema_id]
+
+    def _look_up(self, schema_id: int) -> str:
+        try:
+            text = self._registry.schema_of(schema_id)
+        except UnknownSchema:
+            raise NotAnEvent(f"the registry has no schema with id {schema_id}") from None
+        try:
+            if _canonical(text) in self._canonical:
+                return text
+        except (SchemaParseException, ValueError):
+            raise NotAnEvent(f"schema {schema_id} is no Avro schema") from None
+        self._refuse(schema_id, json.loads(text))
+        return text
+
+    def _refuse(self, schema_id: int, schema: Any) -> None:
+        """Raises unless the schema is an event's whose every field this release knows in the same shape."""
+        if not isinstance(schema, dict) or f"{schema.get('namespace', '')}.{schema.get('name', '')}" != EVENT_NAME:
+            raise NotAnEvent(f"schema {schema_id} is not {EVENT_NAME}")
+        fields = {f["name"]: _shape(f) for f in schema["fields"]}
+        unknown = sorted(set(fields) - set(self._fields))
+        if unknown:
+            raise NewerSchema(
+                f"schema {schema_id} has fields that this release does not know ({', '.join(unknown[:5])}). "
+                "Upgrade the processor; the partition waits and nothing is lost."
+            )
+        if any(shape != self._fields[name] for name, shape in fields.items()):
+            raise NotAnEvent(f"schema {schema_id} gives fields of {EVENT_NAME} other types")
+
+
+def _canonical(text: str) -> str:
+    return str(to_parsing_canonical_form(json.loads(text)))
+
+
+def _shape(field: dict[str, Any]) -> str:
+    def plain(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {k: plain(v) for k, v in node.items() if k not in ("doc", "default", "class", "aliases")}
+        return [plain(v) for v in node] if isinstance(node, list) else node
+
+    return json.dumps(plain(field["type"]), sort_keys=True)

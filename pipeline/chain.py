@@ -1,0 +1,289 @@
+"""What becomes of a batch of raw records: decode → validate → dedupe → redact → encode. Pure: no I/O, no clock, no change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from connectors import avro
+from connectors.kafka_chunks import RawRecord
+from pipeline import ledger, rejects
+from pipeline.batch import Batch, Reject
+from pipeline.dedupe import State, Verdict
+from pipeline.prints import Prints, prints
+from pipeline.sealing import Sealer
+from pipeline.shorten import fit
+from pipeline.stages import RULES_REVISION, redact, validate
+
+VERSION = version("auditwire-service")
+MAX_EVENT_BYTES = 2_090_000  # key and body of a clean event; max.message.bytes of its topic less the frames around them
+REASONS = {
+    "bad_frame": "The value does not begin with the Confluent frame (zero byte, schema id); produce with a registry serializer.",
+    "unknown_schema": "The registry does not know the schema id, or it is no audit event; register the schema first.",
+    "bad_avro": "The bytes are not a record of the schema that the id names; the producer's serializer is at fault.",
+    "too_large": "The event does not fit in a Kafka message even with its texts cut; send less in lists and attributes.",
+    "processing_error": "A stage failed on this record alone; report it as a bug, replay it after an upgrade.",
+}
+T = TypeVar("T")
+Stage = Callable[..., Any]
+
+
+class StageFailed(Exception):  # noqa: N818
+    """A stage raised on this batch. ``stage`` and ``kind`` (the exception's type) are safe to log; its text is not."""
+
+    def __init__(self, stage: str, kind: str) -> None:
+        super().__init__(f"{stage}: {kind}")
+        self.stage, self.kind = stage, kind
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a partition's batches have in common."""
+
+    topic: str
+    partition: int
+    retention_class: str
+    sealer: Sealer
+    max_event_bytes: int
+    hash_key: bytes = field(init=False)
+    stages: Mapping[str, Stage] = field(default_factory=lambda: {"validate": validate, "redact": redact})
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash_key", self.sealer.hash_key())
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything one transaction writes, before framing: clean bodies with their keys, quarantine records, the ledger record."""
+
+    events: list[tuple[bytes | None, bytes]]
+    quarantine: list[dict[str, Any]]
+    entry: ledger.Record
+
+    @property
+    def end(self) -> int:
+        return int(self.entry["end_offset"])
+
+    @property
+    def read(self) -> int:
+        return int(self.entry["read"])
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Clean events of a batch: rows that were kept and fit."""
+
+    batch: Batch
+    bodies: list[bytes]
+    seen: Prints
+    conflicts: int
+
+
+def process(
+    context: Context,
+    state: State,
+    records: Sequence[RawRecord],
+    start: int,
+    end: int,
+    *,
+    writers: Mapping[int, str | None],
+    isolate: bool = False,
+) -> Result:
+    """The result of the offsets ``start … end - 1``, of which ``records`` exist.
+
+    ``writers``: schema id → writer's schema, None where it is no event's. ``isolate``: reject the records on which a stage fails,
+    found by bisection, instead of raising StageFailed.
+    """
+    out: list[Reject] = _culprits(context, records, writers) if isolate else []
+    replays, repeated = _replays(context, state, records)
+    skip = repeated | {reject.index for reject in out}
+    batch, bodies, bad = _decoded(records, writers, skip)
+    out += bad
+    at_us = max((record.timestamp for record in records), default=0) * 1000
+    if len(batch):
+        batch, refused = _run("validate", context.stages["validate"], batch, at_us)
+        out += refused
+    encoded, too_large = _settled(context, state, records, batch=batch, bodies=bodies, at_us=at_us)
+    out += too_large
+    return _result(context, records, start, end, encoded=encoded, out=out, replays=replays, at_us=at_us)
+
+
+def _replays(context: Context, state: State, records: Sequence[RawRecord]) -> tuple[dict[int, int], set[int]]:
+    """Record → quarantine offset that it replays for the first time; and the records that replay a resolved one again."""
+    first: dict[int, int] = {}
+    again: set[int] = set()
+    for index, record in enumerate(records):
+        if not record.headers:
+            continue
+        offset = rejects.replayed_from(record, context.partition, context.hash_key)
+        if offset is None:
+            continue
+        if offset in state.resolved or offset in first.values():
+            again.add(index)
+        else:
+            first[index] = offset
+    return first, again
+
+
+def _decoded(
+    records: Sequence[RawRecord], writers: Mapping[int, str | None], skip: set[int]
+) -> tuple[Batch, list[bytes], list[Reject]]:
+    """Rows in record order, the raw bodies by record, and what is no event."""
+    values = [record.value or b"" for record in records]
+    bodies = [value[5:] for value in values]
+    groups: dict[str, list[int]] = {}
+    bad: list[Reject] = []
+    for index, value in enumerate(values):
+        if index in skip:
+            continue
+        schema_id = avro.schema_id_of(value)
+        schema = writers[schema_id] if schema_id is not None else None
+        if schema is None:
+            bad.append(_reject(index, "decode", "bad_frame" if schema_id is None else "unknown_schema"))
+        else:
+            groups.setdefault(schema, []).append(index)
+    parts = [_group(bodies, schema, indexes) for schema, indexes in groups.items()]
+    bad += [reject for _, rejected in parts for reject in rejected]
+    return _together([batch for batch, _ in parts]), bodies, bad
+
+
+def _group(bodies: Sequence[bytes], schema: str, indexes: list[int]) -> tuple[Batch, list[Reject]]:
+    columns, good, bad = avro.decode_each([bodies[i] for i in indexes], schema)
+    index = np.array(indexes, np.int64)
+    return Batch(columns, index[good]), [_reject(indexes[i], "decode", "bad_avro") for i in bad]
+
+
+def _together(parts: Sequence[Batch]) -> Batch:
+    if not parts:
+        return Batch.of(avro.empty())
+    if len(parts) == 1:
+        return parts[0]
+    index = np.concatenate([part.index for part in parts])
+    joined = Batch(avro.concat([part.columns for part in parts]), index)
+    return joined.take(np.argsort(index, kind="stable"))
+
+
+def _settled(
+    context: Context, state: State, records: Sequence[RawRecord], *, batch: Batch, bodies: Sequence[bytes], at_us: int
+) -> tuple[_Encoded, list[Reject]]:
+    """Dedupe, redact, encode. What does not fit must not suppress its repetitions, so judge again without it."""
+    out: list[Reject] = []
+    while True:
+        seen = prints(batch, bodies, context.hash_key)
+        verdict = state.judge(seen, at_us)
+        clean = _clean(context, records, batch.take(verdict.kept), verdict)
+        encoded, large = _fitted(clean, [context.max_event_bytes - len(records[i].key or b"") for i in clean.index.tolist()])
+        if not large:
+            return _Encoded(clean, encoded, seen.take(verdict.kept), int(verdict.conflicts.sum())), out
+        out += [_reject(index, "encode", "too_large", tenant) for index, tenant in large]
+        batch = batch.take(~np.isin(batch.index, [index for index, _ in large]))
+
+
+def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict: Verdict) -> Batch:
+    """Redacted, with everything that the processor writes; what a producer put there is gone."""
+    if not len(kept):
+        return kept
+    kept, changed = _run("redact", context.stages["redact"], kept)
+    rows = len(kept)
+    index = kept.index.tolist()
+    written: dict[str, Any] = {
+        "processed_ingested_at": pa.array([records[i].timestamp * 1000 for i in index], pa.int64()),
+        "processed_raw_partition": pa.array(np.full(rows, context.partition, np.int64)),
+        "processed_raw_offset": pa.array([records[i].offset for i in index], pa.int64()),
+        "processed_retention_class": _constant(context.retention_class, rows),
+        "processed_redacted_fields": changed,
+        "processed_rules_revision": _constant(RULES_REVISION, rows),
+        "processed_version": _constant(VERSION, rows),
+        "processed_identity_conflict": pa.array(verdict.conflicts[verdict.kept]),
+    }
+    types = avro.event_arrow_schema()
+    return kept.replace({name: column.cast(types.field(name).type) for name, column in written.items()})
+
+
+def _constant(text: str, rows: int) -> Any:
+    return pa.repeat(pa.scalar(text), rows)
+
+
+def _fitted(clean: Batch, limits: Sequence[int]) -> tuple[list[bytes], list[tuple[int, str]]]:
+    """Bodies of the rows, large ones with their texts cut; and (record, tenant) of those that do not fit even so."""
+    bodies: list[bytes] = _run("encode", avro.encode, clean.columns)
+    large: list[tuple[int, str]] = []
+    for row in [row for row, body in enumerate(bodies) if len(body) > limits[row]]:
+        shorter = _run("encode", fit, clean.columns.slice(row, 1), limits[row])
+        if shorter is None:
+            large.append((int(clean.index[row]), str(clean.column("tenant_id")[row])))
+        else:
+            bodies[row] = shorter
+    return bodies, large
+
+
+def _result(
+    context: Context,
+    records: Sequence[RawRecord],
+    start: int,
+    end: int,
+    *,
+    encoded: _Encoded,
+    out: list[Reject],
+    replays: Mapping[int, int],
+    at_us: int,
+) -> Result:
+    entry = ledger.record(
+        context.topic,
+        context.partition,
+        start=start,
+        end=end,
+        read=len(records),
+        stored=encoded.seen,
+        conflicts=encoded.conflicts,
+        rejects=out,
+        digests=avro.digests(encoded.bodies),
+        resolved=sorted(replays.values()),
+        max_timestamp=at_us,
+        versions=(RULES_REVISION, VERSION),
+    )
+    place = (context.topic, context.partition)
+    quarantined = [
+        rejects.record(*place, records[r.index], r, sealer=context.sealer, replayed=replays.get(r.index))
+        for r in sorted(out, key=lambda reject: reject.index)
+    ]
+    keys = [records[i].key for i in encoded.batch.index.tolist()]
+    return Result(list(zip(keys, encoded.bodies, strict=True)), quarantined, entry)
+
+
+def _culprits(context: Context, records: Sequence[RawRecord], writers: Mapping[int, str | None]) -> list[Reject]:
+    """The records that make a stage fail by themselves, found by halving."""
+    empty = State(0)
+    found: list[Reject] = []
+
+    def probe(first: int, last: int) -> None:
+        try:
+            process(context, empty, records[first:last], 0, 0, writers=writers)
+        except StageFailed as exc:
+            if last - first == 1:
+                found.append(Reject(first, exc.stage, "processing_error", f"{REASONS['processing_error']} ({exc.kind})"))
+                return
+            middle = (first + last) // 2
+            probe(first, middle)
+            probe(middle, last)
+
+    probe(0, len(records))
+    return found
+
+
+def _reject(index: int, stage: str, reason: str, tenant: str = "") -> Reject:
+    return Reject(index, stage, reason, REASONS[reason], tenant)
+
+
+def _run(stage: str, call: Callable[..., T], *args: Any) -> T:
+    try:
+        return call(*args)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as exc:  # the Rust libraries panic with a BaseException
+        raise StageFailed(stage, type(exc).__name__) from None

@@ -1,0 +1,210 @@
+"""The work of one raw partition: open a session with a state that fits it, compute a batch, commit it with its ledger record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from connectors.avro import RecordCodec, schema_id_of
+from connectors.kafka import Cluster
+from connectors.kafka_chunks import RawRecord
+from connectors.kafka_lanes import MAX_MESSAGE_BYTES, GroupOffsets, Output, RefusedToStart, Safety, Session
+from connectors.kafka_read import PartitionReader, ReadError
+from connectors.registry import RegistryError
+from connectors.writer_schemas import NewerSchema, NotAnEvent, WriterSchemas
+from pipeline import ledger as book
+from pipeline import metrics
+from pipeline.chain import Context, Result, process
+from pipeline.dedupe import State
+from pipeline.lane import Blocked
+
+log = logging.getLogger(__name__)
+SETTLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The four topics of a namespace."""
+
+    raw: str
+    events: str
+    quarantine: str
+    ledger: str
+
+    @classmethod
+    def of(cls, namespace: str) -> Topics:
+        return cls(f"{namespace}.raw", f"{namespace}.events", f"{namespace}.quarantine", f"{namespace}.ledger")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A batch ready to be committed."""
+
+    outputs: list[Output]
+    entry: book.Record
+
+    @property
+    def end(self) -> int:
+        return int(self.entry["end_offset"])
+
+    @property
+    def read(self) -> int:
+        return int(self.entry["read"])
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all partitions of a process share. ``new_session`` opens one for a partition (blocks, may raise)."""
+
+    cluster: Cluster
+    offsets: GroupOffsets
+    topics: Topics
+    writers: WriterSchemas
+    event_frame: bytes
+    quarantine: RecordCodec
+    ledger: RecordCodec
+    window_hours: int
+    new_session: Callable[[int], Session]
+    safety: Safety
+    snapshot_every: int = book.SNAPSHOT_EVERY
+
+
+class PartitionWork:
+    """Implements `pipeline.lane.Work` for one partition."""
+
+    def __init__(self, shared: Shared, context: Context) -> None:
+        self._shared, self._context, self._partition = shared, context, context.partition
+        self._session: Session | None = None
+        self._state: State | None = None
+        self._lost = 0
+        self._since_snapshot: int | None = None  # None: the next record gets one
+
+    def open(self) -> int:
+        """A new session, and the state of the position it reads. Raises RefusedToStart or anything (again later)."""
+        self.close()
+        session = self._session = self._shared.new_session(self._partition)
+        metrics.PROCESSOR_SESSIONS.inc()
+        start = session.start
+        keep = self._state is not None and not self._shared.safety.rebuild_on_takeover
+        if not keep and (self._state is None or self._state.next != start.committed):
+            self._state = self._rebuilt(start.committed)
+            self._since_snapshot = None
+        self._lost = start.lost
+        if start.lost:
+            metrics.PROCESSOR_LOST.inc(start.lost)
+            log.critical("%s[%d]: %d records were deleted before they were processed", session.topic, self._partition, start.lost)
+        return session.position
+
+    def _rebuilt(self, committed: int | None) -> State:
+        """The ledger's state, which must be that of the committed offset; it may become visible a little late."""
+        end = time.monotonic() + SETTLE_SECONDS
+        with PartitionReader(self._shared.cluster, self._shared.offsets.group) as reader:
+            source = book.Log(reader, self._shared.ledger, self._shared.topics.ledger, self._partition)
+            while True:
+                began = time.monotonic()
+                state = source.state(self._shared.window_hours)
+                if state.next == committed:
+                    log.info("%s: %d identities after %.2f s", source.name, len(state), time.monotonic() - began)
+                    return state
+                if time.monotonic() > end:
+                    raise RefusedToStart(
+                        f"{source.name} ends at raw offset {state.next}, but the group {self._shared.offsets.group} committed "
+                        f"{committed}. Were the group's offsets changed by hand? Set them back to {state.next}; going on would "
+                        "lose or repeat records."
+                    )
+                time.sleep(0.2)
+
+    def handle(self, records: Sequence[RawRecord], start: int, end: int, isolate: bool) -> Planned:
+        """Compute what a transaction writes. Raises Blocked (wait), StageFailed (try again, then ``isolate``)."""
+        began = time.monotonic()
+        writers, usable = self._writers(records)
+        if usable < len(records):
+            records, end = records[:usable], records[usable].offset
+        planned = self._planned(records, start, end, writers, isolate)
+        metrics.PROCESSOR_SECONDS.labels("handle").observe(time.monotonic() - began)
+        return planned
+
+    def _writers(self, records: Sequence[RawRecord]) -> tuple[dict[int, str | None], int]:
+        """Writer's schemas of the records, and how many records come before one of a schema that is too new."""
+        ids = [schema_id_of(record.value or b"") for record in records]
+        found: dict[int, str | None] = {}
+        usable = len(ids)
+        for schema_id in {i for i in ids if i is not None}:
+            try:
+                found[schema_id] = self._shared.writers.text_of(schema_id)
+            except NotAnEvent:
+                found[schema_id] = None
+            except NewerSchema as exc:
+                usable = min(usable, ids.index(schema_id))
+                if usable == 0:
+                    raise Blocked(str(exc), alarm=True) from None
+            except RegistryError as exc:
+                raise Blocked(str(exc)) from None
+        return found, usable
+
+    def _planned(
+        self, records: Sequence[RawRecord], start: int, end: int, writers: Mapping[int, str | None], isolate: bool
+    ) -> Planned:
+        if self._state is None:
+            raise RuntimeError("handle before open")
+        result = process(self._context, self._state, records, start, end, writers=writers, isolate=isolate)
+        entry = {**result.entry, "lost": self._lost}
+        encoded = self._shared.ledger.encode(entry)
+        if len(encoded) > MAX_MESSAGE_BYTES * 3 // 4 and len(records) > 1:  # many long producer names: halve the range
+            half = len(records) // 2
+            return self._planned(records[:half], start, records[half].offset, writers, isolate)
+        if self._since_snapshot is None or self._since_snapshot >= self._shared.snapshot_every:
+            entry, encoded = self._with_snapshot(entry, encoded)
+        return Planned(self._outputs(result, encoded), entry)
+
+    def _with_snapshot(self, entry: book.Record, encoded: bytes) -> tuple[book.Record, bytes]:
+        assert self._state is not None  # noqa: S101
+        full = book.with_snapshot(entry, self._state)
+        longer = self._shared.ledger.encode(full)
+        if len(longer) > book.SNAPSHOT_BYTES + len(encoded) or len(longer) > MAX_MESSAGE_BYTES - 4096:
+            metrics.PROCESSOR_SNAPSHOTS_SKIPPED.inc()
+            return entry, encoded
+        return full, longer
+
+    def _outputs(self, result: Result, entry: bytes) -> list[Output]:
+        topics, frame, codec = self._shared.topics, self._shared.event_frame, self._shared.quarantine
+        events: list[Output] = [(topics.events, key, frame + body) for key, body in result.events]
+        quarantine: list[Output] = [(topics.quarantine, None, codec.encode(record)) for record in result.quarantine]
+        return [*events, *quarantine, (topics.ledger, None, entry)]
+
+    def commit(self, outcome: Planned) -> None:
+        """Write and commit; only then remember. Anything raised: the outcome is unknown, `open` again."""
+        if self._session is None or self._state is None:
+            raise RuntimeError("commit before open")
+        began = time.monotonic()
+        if not self._shared.safety.swap_after_commit:
+            self._state.remember(outcome.entry)
+        self._session.commit(outcome.outputs, outcome.end)
+        if self._shared.safety.swap_after_commit:
+            self._state.remember(outcome.entry)
+        metrics.PROCESSOR_SECONDS.labels("commit").observe(time.monotonic() - began)
+        self._count(outcome.entry)
+
+    def _count(self, entry: book.Record) -> None:
+        self._lost = 0
+        if entry["snapshot"] is not None:
+            self._since_snapshot = 0
+        elif self._since_snapshot is not None:
+            self._since_snapshot += 1
+        metrics.PROCESSOR_TRANSACTIONS.inc()
+        events = metrics.PROCESSOR_EVENTS
+        events.labels("clean").inc(entry["clean"] - entry["conflicts"])
+        events.labels("conflict").inc(entry["conflicts"])
+        events.labels("duplicate").inc(entry["duplicates"])
+        events.labels("quarantined").inc(entry["quarantined"])
+
+    def close(self) -> None:
+        """Drop the session."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+
+__all__ = ["PartitionWork", "Planned", "ReadError", "Shared", "Topics"]

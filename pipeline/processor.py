@@ -1,0 +1,229 @@
+"""The processor: raw events into clean ones, exactly once. Faust hosts the consumer group; the lanes do the work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import schemas
+from connectors.avro import RecordCodec, frame
+from connectors.kafka import cluster_of
+from connectors.kafka_chunks import Chunk
+from connectors.kafka_faust import ChunkConsumer, application
+from connectors.kafka_lanes import ALL_SAFE, GroupOffsets, Point, Safety, Session, nothing
+from connectors.registry import RegistryError, SchemaRegistry
+from connectors.writer_schemas import WriterSchemas
+from pipeline import admin, metrics, settings
+from pipeline.chain import MAX_EVENT_BYTES, Context
+from pipeline.janitor import Janitor
+from pipeline.lane import Budget, Host, Lane
+from pipeline.partition import PartitionWork, Shared, Topics
+from pipeline.sealing import Sealer, SealingError
+
+log = logging.getLogger(__name__)
+MAX_PARTITIONS = 64
+STALLED_AFTER = 120.0
+LOOK_EVERY = 5.0
+STOP_SECONDS = 4.0
+
+
+def run(values: settings.Processor) -> int:
+    """Process until SIGTERM or SIGINT (exit code 0). 75: start again; 78: an operator must act, the log says how."""
+    return Processor(values).run()
+
+
+class Processor:
+    """One worker process. ``safety``, ``points``, ``deliver`` and ``lost_after`` exist for tests: leave them alone."""
+
+    def __init__(
+        self,
+        values: settings.Processor,
+        *,
+        safety: Safety = ALL_SAFE,
+        points: Point = nothing,
+        deliver: Callable[[Chunk], None] = lambda chunk: chunk.lane.offer(chunk),
+        lost_after: float = 10.0,
+    ) -> None:
+        self._values, self._safety, self._points, self._deliver = values, safety, points, deliver
+        self._lost_after = lost_after
+        self._cluster = cluster_of(dict(values))
+        self._topics = Topics.of(values.namespace)
+        self._budget = Budget(values.hold_bytes)
+        self._pool = ThreadPoolExecutor(MAX_PARTITIONS + 16, "lane")
+        self._code = 0
+        self._lanes: dict[int, Lane] = {}
+        self._answered = time.monotonic()
+        self._consumer: ChunkConsumer | None = None
+
+    def run(self) -> int:
+        """Blocks; see `run` of this module."""
+        try:
+            self._prepare()
+        except (RegistryError, SealingError) as exc:
+            log.critical("%s", exc)
+            return 78
+        admin.serve("processor", self._values.admin_listen, self.healthy)
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            if any(not lane.task.done() for lane in self._lanes.values()) or self._code:
+                logging.shutdown()
+                os._exit(self._code)  # a blocked call of the client must not hold the process back
+        return self._code
+
+    def _prepare(self) -> None:
+        values = self._values
+        self._sealer = Sealer(values.sealing_key.get_secret_value())
+        registry = SchemaRegistry(values.schema_registry_url)
+        self._offsets = GroupOffsets(self._cluster, f"{values.namespace}-processor")
+        ids = {
+            name: registry.id_of(f"{topic}-value", schemas.schema_text(name))
+            for name, topic in (
+                ("audit_event", self._topics.events),
+                ("quarantined_event", self._topics.quarantine),
+                ("ledger_record", self._topics.ledger),
+            )
+        }
+        self._shared = Shared(
+            cluster=self._cluster,
+            offsets=self._offsets,
+            topics=self._topics,
+            writers=WriterSchemas(registry),
+            event_frame=frame(ids["audit_event"]),
+            quarantine=RecordCodec("quarantined_event", ids["quarantined_event"]),
+            ledger=RecordCodec("ledger_record", ids["ledger_record"]),
+            window_hours=values.dedupe_window_hours,
+            new_session=self._new_session,
+            safety=self._safety,
+        )
+
+    def _new_session(self, partition: int) -> Session:
+        topics = self._topics
+        return Session(
+            self._cluster,
+            self._offsets,
+            topics.raw,
+            partition,
+            outputs=[topics.ledger, topics.events],
+            timeout_ms=self._values.transaction_timeout_ms,
+            points=self._points,
+            safety=self._safety,
+        )
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop, self._over = loop, asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._over.set)
+        app = application(
+            self._cluster,
+            self._offsets.group,
+            self._topics.raw,
+            new_lane=self._new_lane,
+            on_dead=lambda why: self._stop(75, why),
+            deliver=self._deliver,
+            session_timeout=self._values.session_timeout_ms / 1000,
+            data_dir=self._values.data_dir,
+        )
+        watch = loop.create_task(self._watch(app))
+        janitor = loop.create_task(
+            Janitor(self._cluster, self._offsets.group, self._topics.raw, self._values.raw_keep_minutes).run(self)
+        )
+        app.finalize()
+        starting = loop.create_task(app.start())
+        await asyncio.wait([starting, loop.create_task(self._over.wait())], return_when=asyncio.FIRST_COMPLETED)
+        await self._over.wait()
+        for task in (watch, janitor):
+            task.cancel()
+        await self._end(app, starting)
+
+    async def _end(self, app: Any, starting: asyncio.Task[Any]) -> None:
+        """Commits in flight get a second, leaving the group a few; whatever is left is ended by the next owner."""
+        if self._consumer is not None:
+            await self._consumer.close_lanes()
+        try:
+            await asyncio.wait_for(app.stop(), STOP_SECONDS)
+        except Exception as exc:
+            log.warning("leaving the group failed with %s", type(exc).__name__)
+        starting.cancel()
+
+    def _new_lane(self, consumer: ChunkConsumer, tp: Any, before: asyncio.Task[None] | None) -> Lane:
+        if len(consumer.lanes) >= MAX_PARTITIONS:
+            self._stop(75, f"more than {MAX_PARTITIONS} partitions were assigned to this process: start more processes")
+        self._consumer = consumer
+        values = self._values
+        context = Context(tp.topic, tp.partition, values.retention_class, self._sealer, MAX_EVENT_BYTES)
+        host = Host(
+            self._pool,
+            self._budget,
+            batch_events=values.batch_events,
+            linger=values.linger_ms / 1000,
+            wake=consumer.wake,
+            stop=self._stop,
+            safety=self._safety,
+            lost_after=self._lost_after,
+        )
+        lane = Lane(f"{tp.topic}[{tp.partition}]", PartitionWork(self._shared, context), host, before)
+        self._lanes[tp.partition] = lane
+        return lane
+
+    def _stop(self, code: int, why: str) -> None:
+        """End the process, from any thread; within a few seconds whatever hangs."""
+        log.critical("%s", why)
+        self._code = code
+        self._loop.call_soon_threadsafe(self._over.set)
+        timer = threading.Timer(10.0, os._exit, (code,))
+        timer.daemon = True
+        timer.start()
+
+    def owned(self) -> dict[int, Lane]:
+        """Lanes of the partitions that this process has now."""
+        return {partition: lane for partition, lane in self._lanes.items() if not lane.task.done()}
+
+    async def _watch(self, app: Any) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            if app.crashed or (app.should_stop and not self._over.is_set()):
+                self._stop(75, f"Faust stopped ({type(app.crash_reason).__name__}): start again")
+            metrics.PROCESSOR_HELD_BYTES.set(self._budget.held)
+            if time.monotonic() - self._looked > LOOK_EVERY:
+                await self._look()
+
+    _looked = 0.0
+
+    async def _look(self) -> None:
+        """Ends of the owned partitions, by a client that has nothing to do with Faust's."""
+        self._looked = time.monotonic()
+        loop = asyncio.get_running_loop()
+        for partition, lane in self.owned().items():
+            try:
+                _, end = await loop.run_in_executor(self._pool, self._offsets.watermarks, self._topics.raw, partition)
+            except Exception as exc:
+                log.warning("the end of %s is not to be had: %s", lane.name, type(exc).__name__)
+                return
+            metrics.PROCESSOR_LAG.labels(str(partition)).set(lane.lag(end))
+        self._answered = time.monotonic()
+
+    def healthy(self) -> str | None:
+        """None, or what is wrong: called by the admin server's threads."""
+        now = time.monotonic()
+        consumer = self._consumer
+        if consumer is not None and now - consumer.ticked > STALLED_AFTER / 2:
+            return f"the event loop has not run for {now - consumer.ticked:.0f} s: restart the process"
+        for lane in self.owned().values():
+            if lane.alarm:
+                return f"{lane.name}: {lane.trouble}"
+            if lane.behind and now - lane.moved > STALLED_AFTER:
+                why = lane.trouble or "no error was reported"
+                return f"{lane.name}: offset {lane.position} has not moved for {now - lane.moved:.0f} s ({why})"
+        if now - self._answered > STALLED_AFTER:
+            return f"Kafka {self._cluster.bootstrap} has not answered for {now - self._answered:.0f} s"
+        return None
