@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 def supervisor(directory: Path) -> Supervisor:
     """Servers and parts as the environment says: local servers, or the user's own."""
     own_servers = own.uses_own_servers(os.environ)
-    stack = Stack(directory, names=()) if own_servers else Stack(directory)
+    stack = Stack(directory, names=()) if own_servers else Stack(directory, fast_jvm=True)
     return Supervisor(stack, own.settings_for(os.environ, stack.env, own_servers), say)
 
 
@@ -157,7 +157,7 @@ def run(directory: Path, argv: list[str], servers_only: bool) -> int:
     if not argv:
         raise StackError("run: say which command: python -m infra.stack run -- COMMAND")
     if servers_only:
-        with Stack(directory) as stack:
+        with Stack(directory, fast_jvm=True) as stack:
             return _command(argv, stack.env)
     one = supervisor(directory)
     with one:
