@@ -85,7 +85,7 @@ from auditwire import AuditClient, AuditEvent
 client = AuditClient.from_env("forker", tenant="acme")
 receipts = [client.record(AuditEvent(event_type="parent", session_id=str(i))) for i in range(500)]
 child = os.fork()
-receipts = [client.record(AuditEvent(event_type="child" if child == 0 else "parent", session_id=str(500 + i))) for i in range(100)]
+receipts = [client.record(AuditEvent(event_type="parent" if child else "child", session_id=str(i))) for i in range(100)]
 positions = [receipt.wait(60) for receipt in receipts]
 client.flush(60)
 print(json.dumps([client.producer_id, [r.sequence for r in receipts], positions, client.counts.failed]), flush=True)

@@ -61,6 +61,7 @@ class KafkaTransport:
             "queue.buffering.max.kbytes": max(1, queue_bytes >> 10),
             "partitioner": "murmur2_random",
             "socket.keepalive.enable": True,
+            "log_level": 3,  # what matters comes as an error or a report, in plain words
         }
         if security_protocol.startswith("SASL"):
             self._config |= {"sasl.mechanism": sasl_mechanism, "sasl.username": username, "sasl.password": password}
