@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ class Tokens:
         digest = sha256(token).digest()
         found: Entry | None = None
         for entry in self._entries:
-            if hmac.compare_digest(entry.digest, digest):
+            if compare_digest(entry.digest, digest):
                 found = entry
         return found
 

@@ -23,7 +23,7 @@ VALUES = 1_000_000
 ELEMENTS = 10_000
 BODY_SECONDS = 60.0
 STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))
+NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Disconnected(Exception):  # noqa: N818
@@ -142,15 +142,13 @@ def check_shape(body: bytes) -> None:
     keys = body.count(b":")
     if opened <= DEPTH and keys <= KEYS and opened + body.count(b",") <= VALUES:
         return
-    plain = STRINGS.sub(b"", body)
-    if plain.count(b":") > KEYS:
+    plain, strings = STRINGS.subn(b"", body, KEYS + VALUES)
+    if plain.count(b":") > KEYS and strings < KEYS + VALUES:
         raise BadShape("too_many_keys", f"the body has more than {KEYS} keys")
-    structure = np.frombuffer(plain.translate(None, NOT_STRUCTURE), np.uint8)
-    opens = (structure == ord("{")) | (structure == ord("["))
-    commas = structure == ord(",")
-    if int(opens.sum()) + int(commas.sum()) > VALUES:
+    if strings == KEYS + VALUES or plain.count(b"{") + plain.count(b"[") + plain.count(b",") > VALUES:
         raise BadShape("too_many_values", f"the body has more than {VALUES} values")
-    steps = opens.astype(np.int32) - (~opens & ~commas)
-    depth = np.cumsum(steps, dtype=np.int32)
+    brackets = np.frombuffer(plain.translate(None, NOT_BRACKETS), np.uint8)
+    opens = (brackets == ord("{")) | (brackets == ord("["))
+    depth = np.cumsum(np.where(opens, 1, -1), dtype=np.int64)
     if depth.size and int(depth.max()) > DEPTH:
         raise BadShape("too_deep", f"the body is nested deeper than {DEPTH} levels")
