@@ -167,6 +167,7 @@ class Export(Common, ClickHouse, Extracts):
     s3_secret_access_key: SecretStr = setting("EXPORT_S3_SECRET_ACCESS_KEY", "Its secret.")
     listen: str = setting("EXPORT_LISTEN", "host:port of the export service.", "127.0.0.1:8081")
     principals_file: Path = setting("EXPORT_PRINCIPALS_FILE", "YAML list of {name, token_sha256, tenants, rights}.")
+    lease_seconds: float = setting("EXPORT_LEASE_SECONDS", "How long a dead instance keeps its extract from the others.", 30.0)
 
 
 class Migrate(Common, ClickHouse, Archive, Extracts):

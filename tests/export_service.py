@@ -23,6 +23,7 @@ from confluent_kafka import Consumer, TopicPartition
 from connectors import avro
 from connectors.clickhouse.client import Client
 from connectors.kafka import cluster_of, consumer_config
+from connectors.kafka_partitions import topic_id_of
 from infra.stack.server import base_environment
 from infra.stack.stack import CHECKOUT, tail
 from pipeline import settings
@@ -154,11 +155,16 @@ def clickhouse(space: Space, user: str = "admin") -> Iterator[Client]:
     client.close()
 
 
+def topic_id(space: Space) -> str:
+    """UUID of the clean topic."""
+    return topic_id_of(cluster_of(dict(space.settings(settings.Migrate))), f"{space.name}.events")
+
+
 def store(space: Space, events: pa.RecordBatch, partitions: Sequence[int], offsets: Sequence[int]) -> None:
     """Put events of the schema into ClickHouse as the sink would."""
     rows = events.num_rows
     extra = {
-        "kafka_topic_id": pa.array(["test"] * rows),
+        "kafka_topic_id": pa.array([topic_id(space)] * rows),
         "kafka_partition": pa.array(partitions, pa.uint16()),
         "kafka_offset": pa.array(offsets, pa.int64()),
         "kafka_timestamp": pa.array([1_793_500_000_000 + i for i in range(rows)], pa.timestamp("ms")),
@@ -181,10 +187,10 @@ def generate(space: Space, rows: int, tenant: str = "demo", day: str = "2026-11-
                 toDateTime64({{day:String}}, 6, 'UTC') + toIntervalMicrosecond(intDiv(number * 86400000000, {{rows:UInt64}})),
                 occurred_at, 'load', 'agent', concat('user-', toString(number % 1000)), concat('agent-', toString(number % 50)),
                 concat('session-', toString(intDiv(number, 100))), 'search', concat('{{"q": "', hex(sipHash128(number)), '"}}'),
-                repeat(hex(sipHash128(number)), 10), 'success', number % 5000, ['a', 'b'], 'standard', 'test', number % 4,
-                intDiv(number, 4), now64(3), sipHash64(number)
+                repeat(hex(sipHash128(number)), 10), 'success', number % 5000, ['a', 'b'], 'standard', {{topic_id:String}},
+                number % 4, intDiv(number, 4), now64(3), sipHash64(number)
             FROM numbers({{rows:UInt64}})""",
-            {"tenant": tenant, "day": day, "rows": rows},
+            {"tenant": tenant, "day": day, "rows": rows, "topic_id": topic_id(space)},
             max_execution_time=600,
         )
 

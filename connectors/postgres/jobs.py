@@ -36,7 +36,7 @@ _CHANGE = sql.SQL("UPDATE extract_jobs SET {} WHERE id = %s AND attempt = %s AND
 
 @dataclass(frozen=True)
 class Job:
-    """One extract job as the table has it. Times are UTC; ``high_water`` maps partition (as text) to end offset."""
+    """One extract job as the table has it. Times are UTC; ``high_water``: topic_id, and ends (partition as text → end offset)."""
 
     id: uuid.UUID
     tenant: str
@@ -45,7 +45,7 @@ class Job:
     created_at: datetime
     state: State
     attempt: int
-    high_water: dict[str, int] | None
+    high_water: dict[str, Any] | None
     rows_done: int
     rows_total: int | None
     files: list[dict[str, Any]]
@@ -60,7 +60,7 @@ class Jobs:
     """Jobs of one namespace. Every method is one transaction and raises PostgresError when the database is away."""
 
     def __init__(self, dsn: str, namespace: str, worker: str, lease_seconds: float) -> None:
-        self._dsn, self._namespace, self._worker, self._lease = dsn, namespace, worker, lease_seconds
+        self._dsn, self._namespace, self._worker, self.lease_seconds = dsn, namespace, worker, lease_seconds
 
     def open_jobs(self, principal: str) -> int:
         """How many jobs of the principal are not finished."""
@@ -84,14 +84,18 @@ class Jobs:
     def claim(self) -> Job | None:
         """The oldest job that waits or whose worker's lease has run out, now ours for one lease; None where there is none."""
         with session(self._dsn) as db:
-            return db.cursor(row_factory=class_row(Job)).execute(_CLAIM, (self._worker, self._lease, self._namespace)).fetchone()
+            return (
+                db.cursor(row_factory=class_row(Job))
+                .execute(_CLAIM, (self._worker, self.lease_seconds, self._namespace))
+                .fetchone()
+            )
 
     def renew(self, job: Job, rows_done: int, rows_total: int | None) -> None:
         """Progress, and the lease again in full length. Raises LeaseLostError."""
         change: LiteralString = "rows_done = %s, rows_total = %s, lease_until = now() + make_interval(secs => %s)"
-        self._change(job, change, (rows_done, rows_total, self._lease))
+        self._change(job, change, (rows_done, rows_total, self.lease_seconds))
 
-    def fix_high_water(self, job: Job, high_water: Mapping[str, int]) -> None:
+    def fix_high_water(self, job: Job, high_water: Mapping[str, Any]) -> None:
         """What the job covers, for this and every later attempt. Raises LeaseLostError."""
         self._change(job, "high_water = %s", (Jsonb(high_water),))
 

@@ -22,7 +22,7 @@ from pipeline import admin, settings
 from pipeline.export import answers, audit, routes
 from pipeline.export.auth import Principals
 from pipeline.export.errors import RefusedError, UnavailableError
-from pipeline.export.jobs import LEASE_SECONDS, Stores, Worker
+from pipeline.export.jobs import Stores, Worker
 
 
 def stores(values: settings.Export, *, audited: bool = True) -> Stores:
@@ -38,7 +38,7 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
     worker = f"{socket.gethostname()}/{uuid.uuid4().hex[:8]}"
     return Stores(
         namespace=values.namespace,
-        jobs=Jobs(values.postgres_dsn.get_secret_value(), values.namespace, worker, LEASE_SECONDS),
+        jobs=Jobs(values.postgres_dsn.get_secret_value(), values.namespace, worker, values.lease_seconds),
         clickhouse=Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 300),
         bucket=bucket,
         trail=audit.Trail(lambda: audit.connect(values), enabled=audited),

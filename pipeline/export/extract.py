@@ -98,7 +98,10 @@ def manifest(job: Job, reading: Reading, topic: str, files: list[File]) -> dict[
         "files": [f.entry() for f in files],
         "schema": [columns.known()[name].described() for name in reading.query.columns],
         "order": ["occurred_at", "event_id", "kafka_partition", "kafka_offset"],
-        "high_water": [{"topic": topic, "partition": p, "end_offset": end} for p, end in sorted(reading.marks.items())],
+        "high_water": [
+            {"topic": topic, "topic_id": reading.marks.topic_id, "partition": p, "end_offset": end}
+            for p, end in sorted(reading.marks.ends.items())
+        ],
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from connectors.clickhouse.client import AccessError, ClickHouseError, Client, UnreachableError
 from connectors.extracts import ExtractBucket
-from connectors.kafka_marks import MarksError
+from connectors.kafka_marks import Marks, MarksError
 from connectors.postgres import PostgresError
 from connectors.postgres.jobs import Job, Jobs, LeaseLostError
 from connectors.s3 import Refused, S3Error
@@ -21,7 +21,7 @@ from pipeline.export.extract import Attempt, ChangedError, Progress, manifest, w
 from pipeline.export.queries import Query, Reading
 
 log = logging.getLogger(__name__)
-LEASE_SECONDS, RENEW_SECONDS, IDLE_SECONDS = 30.0, 1.0, 1.0
+RENEW_SECONDS, IDLE_SECONDS = 0.5, 1.0
 MOST_ATTEMPTS, LONGEST_WAIT = 20, 60.0
 # ClickHouse errors that go away: time and memory limits, too many queries, too many parts, network.
 PASSING_CODES = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 319, 394, 425, 999})
@@ -33,14 +33,14 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Stores:
-    """What a job reads and writes. ``marks`` asks how far the ClickHouse sink is: partition → end offset."""
+    """What a job reads and writes. ``marks`` asks how far the ClickHouse sink is."""
 
     namespace: str
     jobs: Jobs
     clickhouse: Client
     bucket: ExtractBucket
     trail: audit.Trail
-    marks: Callable[[], dict[int, int]]
+    marks: Callable[[], Marks]
 
     @property
     def topic(self) -> str:
@@ -121,12 +121,13 @@ class Worker:
         log.info("extract %s: done, %d rows in %d files", job.id, rows, len(files) - 1)
         self._tidy(job, prefix)
 
-    def _high_water(self, job: Job) -> dict[int, int]:
+    def _high_water(self, job: Job) -> Marks:
         """Fixed once: every attempt, and so every repetition, covers the same events."""
         if job.high_water is not None:
-            return {int(p): end for p, end in job.high_water.items()}
+            return Marks(job.high_water["topic_id"], {int(p): end for p, end in job.high_water["ends"].items()})
         marks = self._stores.marks()
-        self._stores.jobs.fix_high_water(job, {str(p): end for p, end in marks.items()})
+        ends = {str(p): end for p, end in marks.ends.items()}
+        self._stores.jobs.fix_high_water(job, {"topic_id": marks.topic_id, "ends": ends})
         return marks
 
     def _failed(self, job: Job, exc: Exception) -> None:
@@ -180,7 +181,7 @@ class _Lease:
         self._jobs, self._job, self._stop = jobs, job, stop
         self.progress = Progress()
         self._over, self._lost = threading.Event(), threading.Event()
-        self._until = time.monotonic() + LEASE_SECONDS
+        self._until = time.monotonic() + jobs.lease_seconds
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def check(self) -> None:
@@ -195,7 +196,7 @@ class _Lease:
             asked = time.monotonic()
             try:
                 self._jobs.renew(self._job, self.progress.rows_done, self.progress.rows_total)
-                self._until = asked + LEASE_SECONDS
+                self._until = asked + self._jobs.lease_seconds
             except LeaseLostError:
                 self._lost.set()
                 return

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
+from connectors.kafka_marks import Marks
 from pipeline.export import columns
 from pipeline.export.errors import RefusedError, invalid
 from pipeline.export.models import ExtractRequest, Scalar
@@ -74,12 +75,14 @@ def parse(body: bytes) -> Query:
 class Reading:
     """How a query is read: SQL and parameters over slices of time, bound to one tenant and to what the high-water marks cover.
 
-    ``marks``: partition → offset up to which (exclusive) everything is stored for good.
+    ``marks``: up to where each partition is stored for good. What came through an earlier topic of that name is so anyway.
+    ``isolated=False`` reads the table of all tenants, which user export may not: for negative tests only.
     """
 
     namespace: str
     query: Query
-    marks: Mapping[int, int]
+    marks: Marks
+    isolated: bool = True
 
     def count(self, start: int, end: int, width: int) -> tuple[str, Params]:
         """Rows of (slice number from ``start``, events) for slices of ``width`` microseconds in ``[start, end)``."""
@@ -97,16 +100,17 @@ class Reading:
 
     @property
     def _view(self) -> str:
-        return f"`{self.namespace}`.events_of(tenant={{tenant:String}})"
+        return f"`{self.namespace}`.events_of(tenant={{tenant:String}})" if self.isolated else f"`{self.namespace}`.events"
 
     def _where(self, start: int, end: int) -> tuple[str, Params]:
         params: Params = {"tenant": self.query.tenant, "start": _clickhouse_time(start), "end": _clickhouse_time(end)}
         terms = ["occurred_at >= {start:DateTime64(6, 'UTC')}", "occurred_at < {end:DateTime64(6, 'UTC')}"]
-        covered = []
-        for partition, mark in sorted(self.marks.items()):
+        params["topic_id"] = self.marks.topic_id
+        covered = ["kafka_topic_id != {topic_id:String}"]
+        for partition, mark in sorted(self.marks.ends.items()):
             params[f"mark_{partition}"] = mark
             covered.append(f"(kafka_partition = {partition:d} AND kafka_offset < {{mark_{partition}:Int64}})")
-        terms.append(f"({' OR '.join(covered) or '0'})")
+        terms.append(f"({' OR '.join(covered)})")
         for number, (name, values) in enumerate(self.query.filters.items()):
             column = columns.known()[name]
             given = {f"filter_{number}_{i}": json.dumps(v) if not isinstance(v, str) else v for i, v in enumerate(values)}

@@ -11,7 +11,7 @@ CREATE TABLE extract_jobs (
     worker      text NOT NULL DEFAULT '',
     not_before  timestamptz NOT NULL DEFAULT now(),
     lease_until timestamptz,
-    high_water  jsonb,                           -- partition -> end offset, fixed by the first attempt
+    high_water  jsonb,                           -- topic id and end offset of each partition, fixed by the first attempt
     rows_done   bigint NOT NULL DEFAULT 0,
     rows_total  bigint,
     files       jsonb NOT NULL DEFAULT '[]',
