@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,8 @@ def _maven(cache: Path) -> None:
     # A system Java, where there is one, trusts the certificates that this machine's administrator added.
     env = dict(os.environ) if shutil.which("java") else {**os.environ, "JAVA_HOME": str(jre())}
     command = ["mvn", "-q", "-B", "-ntp", "-f", str(POM), f"-Dout={cache}", "package"]
+    home = pwd.getpwuid(os.geteuid()).pw_dir  # where Java looks, whatever HOME says
+    command += [] if os.access(home, os.W_OK) else [f"-Dmaven.repo.local={cache}/m2"]
     done = subprocess.run(child.wrapped(command), env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InstallError(
