@@ -173,7 +173,7 @@ class Bucket:
         Raises Refused where the bucket is missing or the store ignores `If-None-Match`: exactly-once would not hold there.
         """
         with self._errors("read", ""):
-            self._s3.head_bucket(Bucket=self.name)
+            self._s3.list_objects_v2(Bucket=self.name, MaxKeys=1)  # unlike HEAD, it says which of key and secret is wrong
         with suppress(Exists):
             self._probe_whole()
         for write in (self._probe_whole, self._probe_parts):

@@ -24,7 +24,6 @@ from connectors import avro, parquet
 from connectors.ranges import Rows, StoreError
 
 SPARE_DISK = 256 << 20
-HEADERS = 32 << 10
 OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -94,10 +93,10 @@ class SpillFolder:
         """A name nobody has; the suffix is ``.arrow`` or ``.file``."""
         return self.path / f"{next(self._names):08d}{suffix}"
 
-    def room_for(self, more: int) -> None:
-        """Raises StoreError when ``more`` bytes would break the limit."""
+    def check_room(self) -> None:
+        """Raises StoreError when the limit is reached; the last rows before may exceed it."""
         used = self.used
-        if used + more > self.limit:
+        if used >= self.limit:
             raise StoreError(
                 f"the spill folder {self.path} holds {used} of {self.limit} bytes: raise AUDITWIRE_ARCHIVE_SINK_SPILL_BYTES,"
                 " or see why the archive does not take objects"
@@ -147,7 +146,7 @@ class SpilledRange:
         if len(rows) == 0:
             return
         columns = parquet.columns_of(rows, self._partition)
-        self._folder.room_for(int(columns.nbytes) + HEADERS)  # uncompressed: never less than it will take
+        self._folder.check_room()
         if self.first_timestamp is None:
             self.first_timestamp = int(rows.timestamps[0])
         try:

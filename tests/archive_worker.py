@@ -1,0 +1,18 @@
+"""The archive sink with faults at named points: ``python -m tests.archive_worker [kill@POINT:N | stop@POINT:N | overwriting] …``.
+
+As `tests.sink_worker`; ``overwriting`` switches create-only PUT off (negative control).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline import log, settings
+from pipeline.sink import archive
+from tests.sink_worker import Points
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    values = settings.load(settings.ArchiveSink)
+    log.setup("console")
+    sys.exit(archive.run(values, create_only="overwriting" not in arguments, points=Points(arguments)))
