@@ -1,0 +1,79 @@
+"""A processor with faults built in, for the tests of this folder: ``python -m tests.faults.worker``, told by TEST_ variables.
+
+TEST_DIE="point:occurrence:signal" sends the signal to itself there; TEST_SAFETY switches mechanisms off ("shared_id,…");
+TEST_MISCHIEF is the share of chunks that Faust "loses", doubles or delays, drawn with TEST_SEED.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+
+from connectors.kafka_chunks import Chunk
+from connectors.kafka_lanes import Safety
+from pipeline import log, settings
+from pipeline.processor import Processor
+
+
+def dying_at(plan: str) -> Callable[[str], None]:
+    """A hook that sends a signal to this process at the n-th pass of a point."""
+    if not plan:
+        return lambda point: None
+    where, nth, signal = plan.split(":")
+    passes: Counter[str] = Counter()
+
+    def hook(point: str) -> None:
+        passes[point] += 1
+        if point == where and passes[point] == int(nth):
+            sys.stderr.write(f"dying at {point}\n")
+            sys.stderr.flush()
+            os.kill(os.getpid(), int(signal))
+
+    return hook
+
+
+def mischievous(share: float, seed: str) -> Callable[[Chunk], None]:
+    """What a buggy Faust could do to chunks: lose them, double them, deliver them much later."""
+    dice, held = random.Random(seed), list[Chunk]()
+
+    def deliver(chunk: Chunk) -> None:
+        luck = dice.random() / share if share else 1.0
+        if luck < 0.3:
+            sys.stderr.write("mischief: lost\n")
+            return
+        if luck < 0.6:
+            sys.stderr.write("mischief: doubled\n")
+            chunk.lane.offer(chunk)
+        elif luck < 1.0:
+            sys.stderr.write("mischief: late\n")
+            held.append(chunk)
+            return
+        chunk.lane.offer(chunk)
+        if held and dice.random() < 0.2:
+            late = held.pop()
+            late.lane.offer(late)
+
+    return deliver
+
+
+def main() -> int:
+    values = settings.load(settings.Processor)
+    log.setup(values.log_format)
+    off = {name: False for name in os.environ.get("TEST_SAFETY", "").split(",") if name}
+    share = float(os.environ.get("TEST_MISCHIEF", "0"))
+    seed = os.environ.get("TEST_SEED", "0")
+    processor = Processor(
+        values,
+        safety=Safety(**off),
+        points=dying_at(os.environ.get("TEST_DIE", "")),
+        deliver=mischievous(share, seed),
+        lost_after=2.0 if share else 10.0,
+    )
+    return processor.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
