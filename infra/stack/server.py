@@ -98,6 +98,10 @@ class Server(ABC):
         quick = ["-XX:TieredStopAtLevel=1"] if self.place.fast_jvm else []
         archive = self.place.cache / f"{self.name}.jsa"
         shared = ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"]
+        # Vert.x and native libraries put files there under fixed names: in /tmp another user's would be in the way.
+        temporary = self.place.directory / "tmp"
+        temporary.mkdir(exist_ok=True, mode=0o700)
+        shared += [f"-Djava.io.tmpdir={temporary}", "-XX:-UsePerfData"]
         logs = [
             "-Xlog:disable",
             "-Xlog:all=error:stderr",
