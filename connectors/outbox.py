@@ -6,9 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from connectors.kafka import Config, ErrorWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +69,20 @@ class KafkaOutbox:
     """An idempotent producer with acks=all; one thread takes the delivery reports and wakes the loop once for many batches.
 
     ``config`` comes from `connectors.kafka.producer_config`. ``wait_for_reports=False`` is for the negative control only: it
-    returns before Kafka has anything.
+    returns before Kafka has anything. ``broken`` is set when the producer is of no use any more: make a new one.
     """
 
-    def __init__(self, config: dict[str, Any], bound_seconds: float = 10.0, *, wait_for_reports: bool = True) -> None:
+    def __init__(self, config: Config, bound_seconds: float = 10.0, *, wait_for_reports: bool = True) -> None:
         self._bound, self._wait = bound_seconds, wait_for_reports
-        self._fatal: str | None = None
-        self._last_error: str | None = None
+        self._watch = ErrorWatch(config["bootstrap.servers"], config.get("sasl.username", ""), self._on_error)
+        self._trouble: str | None = "Kafka has not answered yet"
         self._lock = threading.Lock()
         self._done: list[_Batch] = []
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
+        self.broken = asyncio.Event()
         timeout = max(1000, int(bound_seconds * 900))
-        self._producer = Producer({**config, "message.timeout.ms": timeout, "error_cb": self._on_error})
+        self._producer = Producer({**config, "message.timeout.ms": timeout, "error_cb": self._watch})
         self._thread = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
         self._thread.start()
 
@@ -98,7 +101,7 @@ class KafkaOutbox:
             raise NotConfirmed(f"Kafka did not confirm within {self._bound:g} s") from None
 
     def problem(self) -> str | None:
-        return self._fatal or self._last_error
+        return self._trouble
 
     def close(self, seconds: float = 10.0) -> int:
         """Wait for what is on its way and end the thread; the number of records that Kafka has not confirmed."""
@@ -137,6 +140,8 @@ class KafkaOutbox:
     def _poll(self) -> None:
         while not self._stop.is_set():
             self._producer.poll(0.1)
+            if self._trouble is not None:
+                self._probe()
             if self._done:
                 with self._lock:
                     done, self._done = self._done, []
@@ -145,17 +150,28 @@ class KafkaOutbox:
     def _resolve(self, done: list[_Batch]) -> None:
         for batch in done:
             batch.settled()
-            if batch.failed is None:
-                self._last_error = None
             if batch.future.done():
                 continue
             if batch.failed is None:
                 batch.future.set_result(None)
             else:
-                self._last_error = f"Kafka did not confirm records ({batch.failed.name()})"
-                batch.future.set_exception(NotConfirmed(self._last_error))
+                self._trouble = self._watch.explain() or f"Kafka did not confirm records ({batch.failed.name()})"
+                batch.future.set_exception(NotConfirmed(self._trouble))
                 batch.future.exception()  # the waiter may be gone
+
+    def _probe(self) -> None:
+        """Ask a broker that is in trouble for its metadata; an answer ends the trouble."""
+        try:
+            self._producer.list_topics(timeout=0.5)
+        except KafkaException:
+            self._trouble = self._watch.explain() or self._trouble
+        else:
+            if not self.broken.is_set():
+                self._trouble = None
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
-            self._fatal = f"the Kafka producer ended with a fatal error ({error.name()}): restart the receiver"
+            self._trouble = f"the Kafka producer ended with a fatal error ({error.name()}): restart the receiver"
+            self._loop.call_soon_threadsafe(self.broken.set)
+        elif error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION}:
+            self._trouble = self._watch.explain()

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 
 import uvicorn
 import uvloop
@@ -30,7 +31,7 @@ GRACE_SECONDS = 15
 
 
 def run(settings: Ingest) -> int:
-    """Serve until SIGTERM or SIGINT: 0. Raises SettingsError for a file or value that cannot be used."""
+    """Serve until SIGTERM or SIGINT: 0; 1 where Kafka's producer broke (start again). Raises SettingsError."""
     if settings.max_in_flight_bytes < settings.max_body_bytes * OBJECTS_PER_BYTE:
         raise SettingsError(
             f"AUDITWIRE_INGEST_MAX_IN_FLIGHT_BYTES must be at least {OBJECTS_PER_BYTE} times AUDITWIRE_INGEST_MAX_BODY_BYTES, "
@@ -47,6 +48,14 @@ def run(settings: Ingest) -> int:
 class _Server(uvicorn.Server):
     """uvicorn that leaves the signals to us: it would raise them again at its end, and the part could not exit with 0."""
 
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -62,6 +71,9 @@ class _State:
     def problem(self) -> str | None:
         return self.waiting or (self.outbox.problem() if self.outbox else None)
 
+    def serving(self) -> None:
+        self.waiting = None
+
 
 async def _serve(settings: Ingest, tokens: Tokens, sealer: Sealer) -> int:
     stopping = asyncio.Event()
@@ -76,16 +88,16 @@ async def _serve(settings: Ingest, tokens: Tokens, sealer: Sealer) -> int:
     envelope = Envelope(settings.namespace, ids[0], RecordCodec("quarantined_event", ids[1]), sealer)
     limits = Limits(settings.max_body_bytes, settings.max_in_flight_bytes)
     try:
-        await _listen(settings.listen, Receiver(tokens, state.outbox, envelope, limits), stopping)
+        server = _server(settings.listen, Receiver(tokens, state.outbox, envelope, limits), state.serving)
+        await _until(server, stopping, state.outbox.broken)
     finally:
         left = state.outbox.close()
         if left:
             log.warning("%d records were not confirmed at the end; they were not acknowledged either", left)
-    return 0
+    return 0 if stopping.is_set() else 1
 
 
-async def _listen(listen: str, app: Receiver, stopping: asyncio.Event) -> None:
-    """Until ``stopping``; then no new connection, and requests in work get their answer within GRACE_SECONDS."""
+def _server(listen: str, app: Receiver, started: Callable[[], None]) -> _Server:
     host, _, port = listen.rpartition(":")
     config = uvicorn.Config(
         app,
@@ -96,16 +108,21 @@ async def _listen(listen: str, app: Receiver, stopping: asyncio.Event) -> None:
         lifespan="off",
         interface="asgi3",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = _Server(config)
+    return _Server(config, started)
+
+
+async def _until(server: _Server, *events: asyncio.Event) -> None:
+    """Serve until one of the events; then no new connection, and requests in work get their answer within GRACE_SECONDS."""
     serving = asyncio.create_task(server.serve())
-    stop = asyncio.create_task(stopping.wait())
-    log.info("listening on %s", listen)
-    await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait({serving, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
     server.should_exit = True
     await serving
 
@@ -125,7 +142,7 @@ async def _schema_ids(settings: Ingest, state: _State, stopping: asyncio.Event) 
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), REGISTRY_WAIT_SECONDS)
                 continue
-            state.waiting = None
+            state.waiting = "starting: the port is not open yet"
             return first, second
         return None
     finally:
