@@ -221,6 +221,10 @@ class State:
         }
         return self.hour, self.next, sorted(self.resolved), rows, histories
 
+    def nbytes(self) -> int:
+        """Bytes of the identities held."""
+        return sum(s.ids.nbytes + s.contents.nbytes + s.hours.nbytes for s in self._segments)
+
     def __len__(self) -> int:
         """Identities held."""
         return sum(len(s.ids) for s in self._segments)
