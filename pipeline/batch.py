@@ -76,5 +76,7 @@ class Batch:
         if not changed:
             return self
         schema = self.columns.schema
+        for name in changed.keys() - set(schema.names):
+            raise ValueError(f"An event has no column {name!r}; take the name from audit_event.avsc.")
         arrays = [changed.get(name, column) for name, column in zip(schema.names, self.columns.columns, strict=True)]
         return Batch(pa.RecordBatch.from_arrays(arrays, schema=schema), self.index)

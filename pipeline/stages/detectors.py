@@ -54,11 +54,8 @@ _KEY_BEGIN, _KEY_END = _KEY_LINE % "BEGIN", _KEY_LINE % "END"
 _AWS_NAME = r"(?i:secret_?(?:access_?)?key|(?:session|security)_?token)" + _IS
 _AZURE_NAME = _either(r"(?i:account_?key|access_?key|shared_?secret)" + _IS, r"\b(?i:sig)(?:=|%3[Dd])")
 _GITLAB_PREFIX = r"(?:pat|oas|dt|rt|rtr|cbt|ptt|ft|imt|agent|wt|soat|ffct)"
-_HEADER = _either(
-    r"(?i:authorization" + _IS + r"(?:bearer|basic|token|digest|negotiate)\s+)",
-    r"(?i:[a-z]-token|api-key)" + _IS,
-    r"\b(?i:bearer)\s+",
-)
+_SCHEME = r"(?i:authorization" + _IS + r"(?:bearer|basic|token|digest|negotiate)\s+)"
+_HEADER = r"(?i:(?:private|job|deploy|gitlab|vault|auth|access|api|security)-token|api-key)" + _IS
 _USER = _either(":" + _SLASH + "{2}", "(?i:%3A%2F%2F)") + r"[^\s/?#:@\"'<>]*?(?:@[^\s/?#:@\"'<>]*)?(?i::|%3A)"
 _AFTER_USER = r"(?:[0-9]*[^\s/?#0-9\"'<>,;|`][^\s/\"'<>`]*|[0-9]+)"
 _AT = r"(?:@|%40)"
@@ -86,7 +83,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("github_token", "gh[pousr]_", r"gh[pousr]_[A-Za-z0-9_]{16,}"),
     Detector("github_fine_grained_token", "github_pat_", r"github_pat_[A-Za-z0-9_]{20,}"),
     Detector("slack_token", "xox[a-z]|xapp-", r"x(?:ox[a-z](?:\.xox[a-z])?|app-[0-9])-[A-Za-z0-9-]{10,}"),
-    Detector("slack_webhook", r"hooks\.slack\.com", rf"hooks\.slack\.com{_SLASH}[A-Za-z0-9/\\_+-]{{20,}}"),
+    Detector("slack_webhook", r"hooks\.slack\.com", rf"hooks\.slack\.com(?:{_SLASH}[A-Za-z0-9_+-]+){{2,}}"),
     Detector("gcp_api_key", "AIza", rf"AIza{_WORD}{{35}}", before=r"^|[^A-Za-z0-9+]"),
     Detector(
         "aws_secret_key", r"(?i:secret_?(?:access_?)?key|(?:session|security)_?token)", r"[A-Za-z0-9/+]{40,}={0,2}", _AWS_NAME
@@ -95,7 +92,9 @@ DETECTORS: tuple[Detector, ...] = (
         "azure_key", r"(?i:(?:account|access)_?key|shared_?secret|sig(?:=|%3d))", r"[A-Za-z0-9%/+_-]{27,}={0,2}", _AZURE_NAME
     ),
     Detector("url_password", r":(?:\\*/){2}[^\s/:]*:|%3[Aa]%2[Ff]%2[Ff]", _AFTER_USER, before=_USER, after=_AT),
-    Detector("authorization", r"(?i:authorization|bearer\s|[a-z]-token|api-key)", r"[A-Za-z0-9._~+/-]{16,}=*", before=_HEADER),
+    Detector("authorization", "(?i:authorization)", r"[A-Za-z0-9._~+/-]{4,}=*", before=_SCHEME),
+    Detector("bearer_token", r"(?i:bearer)\s", r"[A-Za-z0-9._~+/-]{24,}=*", before=r"(?i:bearer)\s+"),
+    Detector("header_token", "(?i:[a-z]-token|api-key)", r"[A-Za-z0-9._~+/-]{16,}=*", before=_HEADER),
     Detector(
         "email",
         hint=r"[A-Za-z0-9._+'-](?:@|%40)[A-Za-z0-9]",
@@ -108,11 +107,11 @@ DETECTORS: tuple[Detector, ...] = (
 # A text that was cut may end in half a secret: these forms take what the cut left of one.
 CUT: tuple[Detector, ...] = (
     Detector("cut", "", r"\S+\z", before=_USER),
-    Detector("cut", "", r"[^\s\"'`<>(){}\[\],;|]{8,}\z"),
+    Detector("cut", "", r"[^\s\"`<>(){}\[\],;|]{8,}\z"),
 )
 
-# An ASCII character behind a JSON escape, at any depth of nesting.
-ESCAPE = r"\\u00[2-7][0-9A-Fa-f]"
+# An ASCII character behind a JSON escape.
+ESCAPE = r"\\u00([2-7][0-9A-Fa-f])"
 
 
 def filter_of(detectors: tuple[Detector, ...]) -> str:

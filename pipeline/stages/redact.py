@@ -21,8 +21,12 @@ from schemas import event_fields, fields_of_class
 
 IDENTITY = ("event_id", "tenant_id", "producer_id")
 _AT_KEPT = "\0"  # validated texts hold no NUL
-_ESCAPED = re.compile(r"\\u00([2-7][0-9A-Fa-f])")
-_NESTING = 3
+_ESCAPE = re.compile(ESCAPE)
+_PLAIN_ESCAPES = (  # by RE2, since runs of backslashes may be long
+    (r"(\\*)\\u0022", r"\1\1\\" + '"'),  # a quote needs its backslash at each depth of nesting
+    (r"(\\*)\\u005[cC]", r"\1\1\\\\"),
+    (rf"\\+{ESCAPE}", r"\\u00\1"),  # the backslashes of the nesting go
+)
 
 
 Mask = npt.NDArray[np.bool_]
@@ -121,20 +125,15 @@ def _where(values: pa.Array[Any], pattern: str, change: Callable[[pa.Array[Any]]
 
 
 def _unescaped(values: pa.Array[Any]) -> pa.Array[Any]:
-    """The values with escaped ASCII characters made readable; the same object where there are none."""
-    for _ in range(_NESTING):
-        escaped = _matches(values, ESCAPE)
-        if not escaped.any():
-            break
-        flat = _replace(values.filter(pa.array(escaped)), r"\\+(u00[2-7][0-9A-Fa-f])", r"\\\1")
-        readable = [_ESCAPED.sub(_character, text) for text in flat.to_pylist()]
-        values = pc.replace_with_mask(values, pa.array(escaped), pa.array(readable, pa.large_string()))
-    return values
-
-
-def _character(match: re.Match[str]) -> str:
-    character = chr(int(match.group(1), 16))
-    return "\\" + character if character in '"\\' else character
+    """The values with escaped ASCII characters made readable, however deep they are nested; the same object without any."""
+    rows = _matches(values, ESCAPE)
+    if not rows.any():
+        return values
+    flat = values.filter(pa.array(rows))
+    for pattern, replacement in _PLAIN_ESCAPES:
+        flat = _replace(flat, pattern, replacement)
+    readable = [_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) for text in flat.to_pylist()]
+    return pc.replace_with_mask(values, pa.array(rows), pa.array(readable, pa.large_string()))
 
 
 def _masked_ends(values: pa.Array[Any], cut: Mask) -> pa.Array[Any]:
