@@ -23,7 +23,8 @@ from auditwire import (
     QueueFullError,
     Receipt,
 )
-from auditwire._client import Control, new_event_id
+from auditwire._client import Control
+from auditwire._identity import new_event_id
 from auditwire.testing import RecordingTransport
 
 NUMBER_FIRST = Control(number_at_hand_over=False)
@@ -194,6 +195,19 @@ def test_a_failed_event_is_counted_logged_and_handed_on(event: AuditEvent, caplo
     c.flush()
 
 
+def test_an_event_may_be_recorded_from_on_error(event: AuditEvent) -> None:
+    transport = RecordingTransport()
+    transport.refuse()
+
+    def tell(receipt: Receipt, error: DeliveryError) -> None:
+        c.record(AuditEvent(event_type="audit.lost"))
+
+    c = client(transport, on_error=tell)
+    with pytest.raises(DeliveryError):
+        c.record(event).wait(5)
+    assert [(e["event_type"], e["sequence"]) for e in transport.events] == [("audit.lost", 1)]
+
+
 def test_an_on_error_that_raises_harms_nobody(event: AuditEvent, caplog: pytest.LogCaptureFixture) -> None:
     def angry(receipt: Receipt, error: DeliveryError) -> None:
         raise RuntimeError("mine")
@@ -201,7 +215,8 @@ def test_an_on_error_that_raises_harms_nobody(event: AuditEvent, caplog: pytest.
     transport = RecordingTransport()
     transport.refuse()
     receipt = client(transport, on_error=angry).record(event)
-    assert receipt.done()
+    with pytest.raises(DeliveryError):
+        receipt.wait(5)
     assert "on_error failed" in caplog.text
 
 
@@ -215,7 +230,7 @@ def test_waiting_too_long_says_what_is_known(event: AuditEvent) -> None:
     with pytest.raises(TimeoutError, match="the cable is out"):
         receipt.wait(0.01)
     transport.release()
-    assert receipt.wait(0).offset == 0
+    assert receipt.wait(5).offset == 0
 
 
 def test_callbacks_come_once_before_and_after(event: AuditEvent) -> None:
@@ -224,6 +239,8 @@ def test_callbacks_come_once_before_and_after(event: AuditEvent) -> None:
     calls: list[str] = []
     receipt.on_done(lambda: calls.append("early"))
     transport.release()
+    receipt.wait(5)
+    transport.flush(5)
     receipt.on_done(lambda: calls.append("late"))
     assert calls == ["early", "late"]
 
@@ -312,4 +329,6 @@ def test_logs_name_ids_never_values(caplog: pytest.LogCaptureFixture) -> None:
     transport = RecordingTransport()
     transport.refuse()
     client(transport).record(AuditEvent(event_type="x", prompt="very private"))
+    assert transport.flush(5) == 0
+    assert "was not stored" in caplog.text
     assert "very private" not in caplog.text

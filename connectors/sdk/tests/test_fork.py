@@ -74,7 +74,7 @@ def test_the_parents_receipts_are_not_waited_for_in_the_child(event: AuditEvent)
 
 def test_a_lock_held_at_the_fork_does_not_hold_up_the_child(event: AuditEvent) -> None:
     client = AuditClient(RecordingTransport(), service="s", tenant="t")
-    with client._lock, client._booking:
+    with client._lock, client._book._lock, client._book.room:
         sequence = in_child(lambda: client.record(event).sequence)
     assert sequence == 0
 

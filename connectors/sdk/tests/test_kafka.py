@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from auditwire import AuditClient, AuditEvent, DeliveryError, DeliveryTimeoutError, KafkaTransport, Position, RegistryError
+from auditwire import (
+    AuditClient,
+    AuditEvent,
+    ConfigurationError,
+    DeliveryError,
+    DeliveryTimeoutError,
+    KafkaTransport,
+    Position,
+    RegistryError,
+)
 from auditwire.testing import decode
 from tests.space import Space
 
@@ -113,3 +126,34 @@ def test_closing_without_room_to_flush_reports_every_event(kafka: Callable[..., 
         with pytest.raises(DeliveryError, match="may or may not be stored"):
             receipt.wait(0)
     assert client.counts.failed == 10
+
+
+def test_impossible_settings_are_told_at_once(kafka: Callable[..., KafkaTransport]) -> None:
+    with pytest.raises(ConfigurationError, match=r"refuses its settings .*security\.protocol"):
+        kafka(security_protocol="TELEPATHY")
+
+
+def test_an_event_larger_than_the_options_allow_uses_no_number(env: dict[str, str], kafka: Callable[..., KafkaTransport]) -> None:
+    client = AuditClient(kafka(options={"message.max.bytes": 20_000}), service="checkout", tenant="acme")
+    with pytest.raises(DeliveryError, match="does not take the event .*Message size too large.*check the transport's options"):
+        client.record(AuditEvent(event_type="x", prompt="a" * 30_000))
+    assert client.record(AuditEvent(event_type="x")).sequence == 0
+    client.flush(30)
+
+
+UNCLOSED = """
+from auditwire import AuditClient, AuditEvent
+client = AuditClient.from_env("forgetful", tenant="acme")
+receipts = [client.record(AuditEvent(event_type="x")) for _ in range(100)]
+receipts[-1].on_done(lambda: print(receipts[-1].wait(0), flush=True))
+"""
+
+
+def test_a_program_that_forgets_to_close_still_stores_its_events(env: dict[str, str], tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(UNCLOSED, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, program], env={**os.environ, **env}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Position(topic=")

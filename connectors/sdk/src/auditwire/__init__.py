@@ -1,7 +1,8 @@
 """Record what AI agents do: typed audit events to Kafka, each with a receipt."""
 
 from auditwire._aio import AsyncAuditClient
-from auditwire._client import AuditClient, Counts
+from auditwire._book import Counts
+from auditwire._client import AuditClient
 from auditwire._errors import (
     AuditwireError,
     ClosedError,

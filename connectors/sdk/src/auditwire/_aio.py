@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
-from auditwire._client import AuditClient, Counts
+from auditwire._book import Counts
+from auditwire._client import AuditClient
 from auditwire._errors import AuditwireError
 from auditwire._event import AuditEvent
 from auditwire._receipt import Receipt

@@ -5,9 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import re
-import secrets
-import socket
 import threading
 import time
 import weakref
@@ -19,32 +16,18 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from auditwire import _settings
-from auditwire._errors import AuditwireError, ClosedError, DeliveryError, DeliveryTimeoutError, InvalidEventError, QueueFullError
-from auditwire._event import KINDS, AuditEvent, producer_start
+from auditwire._book import Book, Counts, OnError
+from auditwire._errors import AuditwireError, ClosedError, DeliveryTimeoutError, InvalidEventError, QueueFullError
+from auditwire._event import KINDS, AuditEvent
+from auditwire._identity import Lane, is_event_id, new_event_id, new_producer_id, now
 from auditwire._limits import fitting_parts
-from auditwire._receipt import Outcome, Receipt
+from auditwire._receipt import Receipt
 from auditwire._transport import Full, Transport
 from auditwire._wire import long
 
 log = logging.getLogger("auditwire")
-_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _EXIT_FLUSH = 5.0
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-OnError = Callable[[Receipt, DeliveryError], None]
-
-
-def now() -> int:
-    """Microseconds since 1970 UTC."""
-    return time.time_ns() // 1000
-
-
-def new_event_id() -> str:
-    """A UUID of version 7 in canonical lower-case form: ids made later sort later."""
-    value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True)
@@ -55,26 +38,6 @@ class Control:
     new_identity_after_fork: bool = True
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Events since the client was made, in this process: recorded = stored + failed + still under way."""
-
-    recorded: int
-    stored: int
-    failed: int
-
-
-class _Lane:
-    """What all events of one tenant have in common: Kafka key, encoded producer and the next number."""
-
-    __slots__ = ("key", "next", "start")
-
-    def __init__(self, tenant: str, producer_id: str, epoch: int) -> None:
-        self.key = f"{tenant}/{producer_id}".encode()
-        self.start = producer_start(producer_id, epoch)
-        self.next = 0
-
-
 class AuditClient:
     """Records audit events. Make one per process and keep it; it is safe from many threads and after os.fork().
 
@@ -82,12 +45,6 @@ class AuditClient:
     ``record`` returns at once, but for at most ``max_block`` seconds while the local queue is full. ``on_error`` hears of
     every event that Kafka did not store, from another thread. ``clock`` (microseconds since 1970) and ``new_id`` are for tests.
     """
-
-    _recorded: int
-    _stored: int
-    _failed: int
-    _lost: int
-    _last_error: DeliveryError | None
 
     def __init__(
         self,
@@ -132,18 +89,18 @@ class AuditClient:
     @property
     def counts(self) -> Counts:
         """What became of the events so far."""
-        with self._booking:
-            return Counts(self._recorded, self._stored, self._failed)
+        return self._book.counts()
 
     def record(self, event: AuditEvent) -> Receipt:
         """Hand the event over to Kafka's client; the receipt tells when it is stored. The event itself is not changed.
 
-        Raises InvalidEventError, EventTooLargeError, QueueFullError, ClosedError: then nothing was recorded, no number used.
+        Raises InvalidEventError, EventTooLargeError, QueueFullError, ClosedError, DeliveryError (Kafka's client refuses it):
+        then nothing was recorded and no number is used up.
         """
         observed_at = self._clock()
         full = self._filled(event, observed_at)
         head, tail = fitting_parts(full, observed_at)
-        receipt = Receipt(full.tenant_id, full.event_id, self._why, self._settled)
+        receipt = Receipt(full.tenant_id, full.event_id, self._why, self._book.settled)
         self._hand_over(head, tail, receipt)
         return receipt
 
@@ -171,11 +128,7 @@ class AuditClient:
         if waiting:
             why = self._why() or "Kafka is slow: flush again"
             raise DeliveryTimeoutError(f"Kafka has not confirmed {waiting} events after {timeout:g} s: {why}")
-        with self._booking:
-            lost, last = self._lost, self._last_error
-            self._lost = 0
-        if lost:
-            raise DeliveryError(f"{lost} events since the last flush were not stored, the last because: {last}")
+        self._book.raise_losses()
 
     def close(self, timeout: float = 30.0) -> None:
         """Flush, then let go of the connection; a second call does nothing. Raises as `flush`, after letting go."""
@@ -212,7 +165,7 @@ class AuditClient:
             full.occurred_at = observed_at
         if full.event_id == "":
             full.event_id = self._new_id()
-        elif not isinstance(full.event_id, str) or not _CANONICAL(full.event_id):
+        elif not is_event_id(full.event_id):
             raise InvalidEventError("event_id must be a UUID in canonical lower-case form; leave it out and the client makes one")
         if full.tenant_id == "" or full.event_type == "":
             raise InvalidEventError(
@@ -228,8 +181,8 @@ class AuditClient:
             if left <= 0:
                 why = self._why() or "Kafka takes events more slowly than they come"
                 raise QueueFullError(f"the local queue is full ({why}): record again later, or allow a longer max_block")
-            with self._room:
-                self._room.wait(min(left, 0.02))
+            with self._book.room:
+                self._book.room.wait(min(left, 0.02))
 
     def _taken(self, head: bytes, tail: bytes, receipt: Receipt) -> bool:
         """The number is given and the event handed over under one lock, so the order of numbers is the order of sending."""
@@ -238,7 +191,7 @@ class AuditClient:
                 raise ClosedError("the client is closed: make a new one")
             lane = self._lanes.get(receipt.tenant_id)
             if lane is None:
-                lane = self._lanes[receipt.tenant_id] = _Lane(receipt.tenant_id, self._producer_id, self._epoch)
+                lane = self._lanes[receipt.tenant_id] = Lane(receipt.tenant_id, self._producer_id, self._epoch)
             receipt.sequence = lane.next
             if not self._control.number_at_hand_over:
                 lane.next += 1
@@ -248,30 +201,8 @@ class AuditClient:
             except Full:
                 return False
             lane.next = receipt.sequence + 1
-            self._recorded += 1
+            self._book.recorded += 1
             return True
-
-    def _settled(self, receipt: Receipt, outcome: Outcome) -> None:
-        """Book an outcome; called by the transport through the receipt."""
-        if not isinstance(outcome, DeliveryError):
-            with self._booking:
-                self._stored += 1
-        else:
-            self._book_failure(receipt, outcome)
-        with self._room:
-            self._room.notify_all()
-
-    def _book_failure(self, receipt: Receipt, error: DeliveryError) -> None:
-        with self._booking:
-            self._failed += 1
-            self._lost += 1
-            self._last_error = error
-        log.error("event %s of tenant %s was not stored: %s", receipt.event_id, receipt.tenant_id, error)
-        if self._on_error:
-            try:
-                self._on_error(receipt, error)
-            except Exception:
-                log.exception("on_error failed for event %s", receipt.event_id)
 
     def _why(self) -> str:
         return self._transport.problem
@@ -279,14 +210,10 @@ class AuditClient:
     def _reset(self) -> None:
         """A producer of its own: fresh identity and count, locks that nobody holds."""
         self._lock = threading.Lock()
-        self._booking = threading.Lock()
-        self._room = threading.Condition()
-        self._recorded = self._stored = self._failed = 0
-        self._lost = 0  # since the last flush
-        self._last_error = None
+        self._book = Book(self._on_error)
         self._epoch = self._clock()
-        self._producer_id = f"{self._service}/{socket.gethostname()}/{secrets.token_hex(8)}"
-        self._lanes: dict[str, _Lane] = {}
+        self._producer_id = new_producer_id(self._service)
+        self._lanes: dict[str, Lane] = {}
 
     def _after_fork(self) -> None:
         self._transport.after_fork()

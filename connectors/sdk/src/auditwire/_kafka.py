@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from auditwire._errors import ClosedError, DeliveryError
+from auditwire._errors import ClosedError, ConfigurationError, DeliveryError
 from auditwire._event import SCHEMA
 from auditwire._receipt import Position
 from auditwire._registry import schema_id as ask_registry
@@ -83,16 +83,14 @@ class KafkaTransport:
         return self._problem
 
     def send(self, key: bytes, value: bytes, report: Report) -> None:
-        """See Transport. Raises Full, DeliveryError (the producer has failed for good), ClosedError."""
+        """See Transport. Raises Full, DeliveryError (not taken, and why), ClosedError."""
         running = self._running or self._start()
         try:
             running.producer.produce(self.topic, value, key, on_delivery=lambda err, msg: self._report(report, err, msg))
         except BufferError:
             raise Full from None
         except KafkaException as error:
-            raise DeliveryError(
-                f"Kafka's client has failed for good ({_text(error)}): close this client, make a new one"
-            ) from None
+            raise DeliveryError(_refusal(error)) from None
 
     def flush(self, timeout: float) -> int:
         """See Transport."""
@@ -167,7 +165,10 @@ class _Running:
     """A producer and the thread that hears its reports."""
 
     def __init__(self, config: dict[str, Any], heard: Callable[[KafkaError], None]) -> None:
-        self.producer = Producer({**config, "error_cb": heard, "logger": logging.getLogger("auditwire.kafka")})
+        try:
+            self.producer = Producer({**config, "error_cb": heard, "logger": logging.getLogger("auditwire.kafka")})
+        except KafkaException as error:
+            raise ConfigurationError(f"Kafka's client refuses its settings ({error.args[0].str()}): correct them") from None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="auditwire-reports", daemon=True)
         self._thread.start()
@@ -186,5 +187,8 @@ class _Running:
         self._thread.join(5)
 
 
-def _text(error: KafkaException) -> str:
-    return str(error.args[0].str() if error.args and isinstance(error.args[0], KafkaError) else error)
+def _refusal(error: KafkaException) -> str:
+    cause = error.args[0] if error.args and isinstance(error.args[0], KafkaError) else None
+    if cause is not None and cause.fatal():
+        return f"Kafka's client has failed for good ({cause.str()}): close this client and make a new one"
+    return f"Kafka's client does not take the event ({cause.str() if cause else error}): check the transport's options"

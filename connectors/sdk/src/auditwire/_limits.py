@@ -9,6 +9,7 @@ from auditwire._event import CONTENT, KINDS, AuditEvent, encode_parts
 
 FIELD_BYTES = 64 * 1024
 EVENT_BYTES = 512 * 1024
+_RESERVED = 1024  # for what the client puts in: header, producer id, numbers
 ITEMS = 256
 _LISTS = ("delegation_chain", "tools_offered", "attributes", "truncated_fields")
 _NEVER_CUT = ("event_id", "tenant_id")  # half an identity is another identity
@@ -102,17 +103,20 @@ class _Cut:
         """Level the largest content down until the event fits."""
         content = [(c, t) for c, t in _cells(self.event) if c[0] in CONTENT]
         sizes = sorted((_bytes(t) for _, t in content), reverse=True)
-        excess = sum(map(len, encode_parts(self.event, 0))) - EVENT_BYTES
+        excess = self.size() - EVENT_BYTES + _RESERVED
         if excess > 0:
             level = _level(sizes, excess + _NOTE)
             for cell, text in content:
                 if _bytes(text) > level:
                     self.one(cell, text, level)
             self.note()
-        if sum(map(len, encode_parts(self.event, 0))) > EVENT_BYTES:
+        if self.size() > EVENT_BYTES - _RESERVED:
             raise EventTooLargeError(
                 f"the event is larger than {EVENT_BYTES} bytes even without its content: shorten its lists and facts"
             )
+
+    def size(self) -> int:
+        return sum(map(len, encode_parts(self.event, 0)))
 
     def note(self) -> None:
         notes = [*self.given, *(f"{where}={length}" for where, length in self.true.items())]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import struct
 import threading
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from auditwire._errors import ClosedError, DeliveryError
 from auditwire._event import SCHEMA
-from auditwire._receipt import Position
+from auditwire._receipt import Outcome, Position
 from auditwire._transport import Full, Report
 
 __all__ = ["RecordingTransport", "Stored"]
+log = logging.getLogger("auditwire")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,9 +31,9 @@ class Stored(NamedTuple):
 
 
 class RecordingTransport:
-    """Stores what a client sends, in one partition of a topic in memory, and reports it stored.
+    """Stores what a client sends, in one partition of a topic in memory, and reports it stored from another thread.
 
-    ``capacity``: messages that may wait unreported before the queue is full. With ``held`` they wait until `release`;
+    ``capacity``: messages that may wait unstored before the queue is full. With ``held`` they wait until `release`;
     otherwise each is stored at once. `refuse` makes the next ones fail.
     """
 
@@ -53,53 +58,94 @@ class RecordingTransport:
         self._refused.extend([why] * count)
 
     def release(self) -> None:
-        """Store and report everything that waits."""
-        while (message := self._next()) is not None:
-            report, outcome = message
-            report(outcome)
+        """Store everything that waits."""
+        with self._change:
+            while self._waiting:
+                stored, report = self._waiting.popleft()
+                self._settle(report, DeliveryError(self._refused.popleft()) if self._refused else self._store(stored))
 
     def send(self, key: bytes, value: bytes, report: Report) -> None:
         """See Transport."""
-        with self._lock:
+        with self._change:
             if self._closed:
                 raise ClosedError("the transport is closed: make a new one")
             if len(self._waiting) >= self._capacity:
                 raise Full
             self._waiting.append((Stored(key, value), report))
-        if not self._held:
-            self.release()
+            if not self._held:
+                self.release()
 
     def flush(self, timeout: float) -> int:
-        """See Transport. Does not wait: nothing comes by itself."""
-        return len(self._waiting)
+        """See Transport. What is held is not waited for."""
+        with self._change:
+            self._change.wait_for(lambda: self._unreported == 0, timeout)
+            return self._unreported + len(self._waiting)
 
     def close(self) -> None:
         """See Transport."""
-        with self._lock:
+        with self._change:
             self._closed = True
-            given_up = list(self._waiting)
-            self._waiting.clear()
-        for _, report in given_up:
-            report(DeliveryError("the client was closed before the event was stored: flush before closing"))
+            while self._waiting:
+                report = self._waiting.popleft()[1]
+                self._settle(report, DeliveryError("the client was closed before the event was stored: flush before closing"))
+        self.flush(5)
 
     def after_fork(self) -> None:
         """See Transport."""
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._change = threading.Condition(threading.RLock())
         self._waiting: deque[tuple[Stored, Report]] = deque()
+        self._unreported = 0
         self._closed = False
 
-    def _next(self) -> tuple[Report, Position | DeliveryError] | None:
-        with self._lock:
-            if not self._waiting:
-                return None
-            stored, report = self._waiting.popleft()
-            if self._refused:
-                return report, DeliveryError(self._refused.popleft())
-            self.stored.append(stored)
-            return report, Position(self.topic, 0, len(self.stored) - 1)
+    def _store(self, stored: Stored) -> Position:
+        self.stored.append(stored)
+        return Position(self.topic, 0, len(self.stored) - 1)
+
+    def _settle(self, report: Report, outcome: Outcome) -> None:
+        self._unreported += 1
+        _reporter.tell(lambda: self._report(report, outcome))
+
+    def _report(self, report: Report, outcome: Outcome) -> None:
+        try:
+            report(outcome)
+        finally:
+            with self._change:
+                self._unreported -= 1
+                self._change.notify_all()
+
+
+class _Reporter:
+    """One thread that tells outcomes, as Kafka's client does: never inside `send`."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """In a forked child: no thread is left, and what was to be told is the parent's."""
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._start = threading.Lock()
+        self._running = False
+
+    def tell(self, call: Callable[[], None]) -> None:
+        self._calls.put(call)
+        with self._start:
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._work, name="auditwire-recording", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                self._calls.get()()
+            except Exception:
+                log.exception("a delivery callback failed")
+
+
+_reporter = _Reporter()
+os.register_at_fork(after_in_child=_reporter.reset)
 
 
 def decode(body: bytes) -> dict[str, Any]:
