@@ -38,7 +38,7 @@ class Kafka(Server):
         """Users go in salted and hashed: arguments can be read by everybody on the machine."""
         users = [a for user in state.KAFKA_USERS for a in ("--add-scram", self._scram(user))]
         java = [a for a in self._java() if "SharedArchive" not in a]
-        tool = ["kafka.tools.StorageTool", "format", "-t", self.place.state.cluster_id, "-c", self._config]
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={self.place.state.cluster_id}", "-c", self._config]
         self.run([*java, *tool, *users])
 
     def _scram(self, user: str) -> str:
