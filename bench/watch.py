@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from auditwire import AuditClient, AuditEvent
 from connectors.kafka import cluster_of, consumer_config
+from connectors.kafka_read import PartitionReader
 from pipeline import settings
 
 STAGES = {"processor": "raw", "clickhouse-sink": "events", "archive-sink": "events"}
@@ -42,9 +43,19 @@ class Offsets:
                 ends = [client.get_watermark_offsets(TopicPartition(topic, p), timeout=5)[1] for p in self._partitions]
             except KafkaException:
                 return False
-            self.series[stage].append((time.monotonic(), sum(max(0, p.offset) for p in done)))
-            level &= all(max(0, p.offset) >= end for p, end in zip(done, ends, strict=True))
+            at = [max(0, p.offset) for p in done]
+            self.series[stage].append((time.monotonic(), sum(at)))
+            level = level and all(
+                self._nothing_between(topic, p, *both) for p, *both in zip(self._partitions, at, ends, strict=True)
+            )
         return level
+
+    def _nothing_between(self, topic: str, partition: int, at: int, end: int) -> bool:
+        """Whether ``at … end`` holds transaction markers only: a committed offset stays before the last of them."""
+        if at >= end or end - at > 8 or topic.endswith(".raw"):
+            return at >= end
+        with PartitionReader(cluster_of(dict(self.values)), f"{self.values.namespace}-operator") as reader:
+            return not any(True for _ in reader.read(topic, partition, at, end))
 
     def drained(self, seconds: float) -> None:
         """Wait until every stage has everything. Raises TimeoutError naming where each stands."""
