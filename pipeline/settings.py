@@ -21,6 +21,7 @@ OTHER_NAMES = frozenset(
     for n in (
         "KAFKA_USERNAME",
         "KAFKA_PASSWORD",
+        "TENANT",
         "CLICKHOUSE_NATIVE",
         "CLICKHOUSE_USER",
         "CLICKHOUSE_PASSWORD",

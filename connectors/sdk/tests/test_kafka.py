@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,13 +108,15 @@ def test_a_topic_that_may_not_be_written_is_named(space: Space, kafka: Callable[
         client.record(event).wait(30)
 
 
-def test_order_of_sequence_is_order_of_offsets(env: dict[str, str]) -> None:
+def test_order_of_sequence_is_order_of_offsets_from_eight_threads(env: dict[str, str]) -> None:
     with AuditClient.from_env("checkout", env=env, tenant="acme", max_block=30.0) as client:
-        receipts = [client.record(AuditEvent(event_type=f"step.{i}")) for i in range(2000)]
-        positions = [r.wait(60) for r in receipts]
-    assert [r.sequence for r in receipts] == list(range(2000))
-    assert len({p.partition for p in positions}) == 1
-    assert [p.offset for p in positions] == sorted(p.offset for p in positions)
+        with ThreadPoolExecutor(8) as pool:
+            receipts = list(pool.map(lambda i: client.record(AuditEvent(event_type=f"step.{i}")), range(8000)))
+        positions = {receipt.sequence: receipt.wait(60) for receipt in receipts}
+    assert sorted(positions) == list(range(8000))
+    assert len({p.partition for p in positions.values()}) == 1
+    offsets = [positions[n].offset for n in range(8000)]
+    assert offsets == sorted(offsets)
 
 
 def test_closing_without_room_to_flush_reports_every_event(kafka: Callable[..., KafkaTransport], event: AuditEvent) -> None:

@@ -39,7 +39,7 @@ class KafkaTransport:
         username: str = "",
         password: str = "",
         delivery_timeout: float = 120.0,
-        connect_timeout: float = 10.0,
+        connect_timeout: float = 30.0,
         linger: float = 0.005,
         queue_events: int = 100_000,
         queue_bytes: int = 64 << 20,
