@@ -18,8 +18,9 @@ from connectors.outbox import MemoryOutbox, Record
 from pipeline.ingest.auth import Tokens
 from pipeline.ingest.bounded import Limits
 from pipeline.ingest.receiver import Receiver
-from pipeline.ingest.records import Envelope, associated
-from pipeline.sealing import Sealed, Sealer
+from pipeline.ingest.records import Envelope
+from pipeline.rejects import original_of
+from pipeline.sealing import Sealer
 from pipeline.tokens import source_entry
 
 FIXTURES = Path(__file__).parent / "fixtures" / "gitlab"
@@ -100,8 +101,7 @@ def rejects_of(records: list[Record], sealer: Sealer) -> list[dict[str, Any]]:
     for record in records:
         if record.topic.endswith(".quarantine"):
             row = QUARANTINE.decode(record.value)
-            position = associated(row["raw_topic"], row["raw_partition"], row["raw_offset"])
-            plain = sealer.open(row["tenant_id"], position, Sealed(row["key_id"], row["nonce"], row["sealed"]))
-            head, _, row["original"] = plain.partition(b"\n")
-            found.append({**row, "context": json.loads(head), "record": record})
+            original = original_of(row, sealer)
+            context = {name: (value or b"").decode() for name, value in original.headers}
+            found.append({**row, "original": original.value, "context": context, "record": record})
     return found

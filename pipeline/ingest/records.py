@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from connectors.avro import RecordCodec, frame
 from connectors.outbox import Record
 from pipeline.ingest.auth import Entry
 from pipeline.ingest.routes import Mapped, Reject
+from pipeline.rejects import Original, associated, pack
 from pipeline.sealing import Sealer
 
 STAGE = "receive"
@@ -43,16 +42,18 @@ class Envelope:
     def rejects(self, mapped: Mapped, entry: Entry, route: str, headers: Mapping[str, str], *, now: int) -> list[Record]:
         """Records of the quarantine topic; ``now`` is microseconds since 1970, UTC."""
         context = {"route": route, "source": entry.source, **{name: headers[name] for name in KEPT_HEADERS if name in headers}}
-        return [self._reject(reject, entry.tenant, entry.source, context, now) for reject in mapped.rejects]
+        pairs = tuple((name, value.encode()) for name, value in context.items())
+        return [self._reject(reject, entry, pairs, now) for reject in mapped.rejects]
 
-    def _reject(self, reject: Reject, tenant: str, source: str, context: Mapping[str, str], now: int) -> Record:
-        key = key_of(tenant, source, hashlib.sha256(reject.original).digest()[0])
+    def _reject(self, reject: Reject, entry: Entry, context: tuple[tuple[str, bytes], ...], now: int) -> Record:
+        key = key_of(entry.tenant, entry.source, hashlib.sha256(reject.original).digest()[0])
         position: dict[str, Any] = {"raw_topic": "", "raw_partition": -1, "raw_offset": -1}
-        sealed = self.sealer.seal(tenant, associated(**position), plain(key, context, reject.original[:ORIGINAL_BYTES]))
+        original = Original(key, context, reject.original[:ORIGINAL_BYTES])
+        sealed = self.sealer.seal(entry.tenant, associated(*position.values()), pack(original))
         value = {
             **position,
             "raw_timestamp": now,
-            "tenant_id": tenant,
+            "tenant_id": entry.tenant,
             "stage": STAGE,
             "reason": reject.reason,
             "detail": reject.detail,
@@ -63,13 +64,3 @@ class Envelope:
             "replayed_from_offset": None,
         }
         return Record(f"{self.namespace}.quarantine", key, self.quarantine.encode(value))
-
-
-def associated(raw_topic: str, raw_partition: int, raw_offset: int) -> bytes:
-    """What a sealed original is bound to: its position."""
-    return f"{raw_topic}/{raw_partition}/{raw_offset}".encode()
-
-
-def plain(key: bytes, headers: Mapping[str, str], value: bytes) -> bytes:
-    """Key, headers and value of an original in one: a line of JSON, then the value as it came in."""
-    return orjson.dumps({"key": key.decode(), "headers": dict(headers)}) + b"\n" + value

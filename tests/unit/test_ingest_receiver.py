@@ -207,7 +207,8 @@ def test_what_gitlab_sends_and_nobody_understands_is_kept_sealed(local: Local, b
     for reject in rejects:
         assert (reject["tenant_id"], reject["stage"], reject["raw_topic"]) == ("demo", "receive", "")
         assert (reject["raw_partition"], reject["raw_offset"]) == (-1, -1)
-        assert reject["context"]["headers"]["x-gitlab-audit-event-type"] == "some_type"
+        assert reject["context"]["x-gitlab-audit-event-type"] == "some_type"
+        assert (reject["context"]["route"], reject["context"]["source"]) == ("/v1/gitlab", "gitlab")
         assert TOKEN not in str(reject["context"])
         assert reject["record"].key.startswith(b"demo/gitlab/")
     if len(rejects) == 1 and not body.startswith(b"{"):
