@@ -11,15 +11,19 @@ from an offset on shows every range that reaches beyond it.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from connectors.ranges import Plan
 
 EVENTS = "events/"
 RANGES = "ranges/"
+OBJECT = re.compile(
+    r"events/class=[^/]+/dt=\d{4}-\d\d-\d\d/(?P<topic>[^/]+)-(?P<partition>\d{3,})-(?P<start>\d{20})-(?P<end>\d{20})-v\d+\.parquet"
+)
 NO_CLASS = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark and DuckDB read as null
 
 
@@ -102,6 +106,22 @@ def range_of(key: str) -> tuple[int, int]:
     if not (key.startswith(RANGES) and key.endswith(".json") and end.isdigit() and start.isdigit()):
         raise ValueError(f"{key} is not the name of a manifest")
     return int(start), int(end)
+
+
+@dataclass(frozen=True)
+class ObjectName:
+    """What an object's key says."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+
+def object_of(key: str) -> ObjectName | None:
+    """The parts of a key of `object_key`; None for another key."""
+    found = OBJECT.fullmatch(key)
+    return ObjectName(unquote(found["topic"]), *(int(found[n]) for n in ("partition", "start", "end"))) if found else None
 
 
 def object_key(plan: Plan, retention_class: str, first_timestamp_ms: int) -> str:

@@ -83,7 +83,7 @@ class Bucket:
         secret_access_key: str,
         *,
         create_only: bool = True,
-        timeout: float = 60.0,
+        timeout: float = 20.0,
     ) -> None:
         self.endpoint, self.name, self._key_id = endpoint, name, access_key_id
         self._condition: dict[str, Any] = {"IfNoneMatch": "*"} if create_only else {}

@@ -66,6 +66,14 @@ def test_an_object_is_found_by_class_and_day(name: str, folder: str) -> None:
     )
 
 
+def test_a_key_says_which_range_it_is_of() -> None:
+    plan = replace(PLAN, topic="audit-x.events-1")
+    key = manifest.object_key(plan, "a-1", 0)
+    assert manifest.object_of(key) == manifest.ObjectName("audit-x.events-1", 2, 100, 4100)
+    assert manifest.object_of(key + "x") is None
+    assert manifest.object_of("events/notes.txt") is None
+
+
 @given(st.lists(st.text(max_size=20), min_size=2, max_size=2, unique=True))
 def test_no_two_classes_share_a_key(classes: list[str]) -> None:
     assert len({manifest.object_key(PLAN, c, 0) for c in classes}) == 2

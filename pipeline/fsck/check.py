@@ -1,0 +1,159 @@
+"""fsck on the real servers: opens them as the operator, walks each partition, looks at the archive's objects."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from connectors import kafka_marks, manifest
+from connectors.archive_reader import ArchivedPartition, odd_versions
+from connectors.avro import DecodeError, RecordCodec
+from connectors.clickhouse.client import ClickHouseError, Client
+from connectors.kafka import cluster_of
+from connectors.kafka_read import PartitionReader, ReadError
+from connectors.registry import RegistryError, SchemaRegistry
+from connectors.s3 import Bucket, S3Error
+from pipeline import settings
+from pipeline.fsck import sources
+from pipeline.fsck.compare import window
+from pipeline.fsck.findings import Finding, PartitionReport, Report
+from pipeline.fsck.ledger import Balance
+from pipeline.fsck.sources import CleanTopic, Windows
+
+
+class ScopeError(Exception):
+    """What was asked for does not exist."""
+
+
+UNREACHABLE = (ReadError, RegistryError, ClickHouseError, S3Error, kafka_marks.MarksError, ScopeError, DecodeError)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to compare: partitions (None: all), positions from ``since`` up to ``until`` (None: as far as both sinks are)."""
+
+    partitions: list[int] | None
+    since: int
+    until: int | None
+    window: int
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is held against each other of one partition; no balance where its beginning is left out."""
+
+    topic: CleanTopic
+    archived: ArchivedPartition
+    balance: Balance | None
+
+
+class Checker:
+    """The servers, opened. ``tell`` hears of progress. Methods raise one of `UNREACHABLE`, whose text says what to do."""
+
+    def __init__(self, values: settings.Operator, tell: Callable[[str], None] = lambda _: None) -> None:
+        self._tell, self._namespace = tell, values.namespace
+        self.topic = f"{values.namespace}.events"
+        self._stack = ExitStack()
+        self._cluster = cluster_of(values.model_dump())
+        self._clickhouse = self._stack.enter_context(
+            closing(Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value()))
+        )
+        self._registry = self._stack.enter_context(closing(SchemaRegistry(values.schema_registry_url)))
+        secret = values.s3_secret_access_key.get_secret_value()
+        self._bucket = Bucket(values.s3_endpoint, values.s3_region, values.s3_bucket, values.s3_access_key_id, secret)
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditwire-fsck-")))
+
+    def __enter__(self) -> Checker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def report(self, scope: Scope) -> Report:
+        """Compare everything in the scope."""
+        report = Report(self.topic)
+        marks = {
+            name: kafka_marks.committed(self._cluster, f"{self._namespace}-{name}-sink", self.topic)
+            for name in ("clickhouse", "archive")
+        }
+        self._topic_id = marks["archive"].topic_id
+        self._done = {name: found.ends for name, found in marks.items()}
+        with PartitionReader(self._cluster, f"{self._namespace}-operator") as reader:
+            known = reader.partitions(self.topic)
+            chosen = known if scope.partitions is None else sorted(set(scope.partitions))
+            if missing := set(chosen) - set(known):
+                raise ScopeError(f"{self.topic} has the partitions {known}, not {sorted(missing)}: correct --partition")
+            objects: set[str] = set()
+            for partition in chosen:
+                report.partitions.append(self._partition(report, reader, partition, scope, objects))
+        self._tell("listing the archive")
+        report.add(self._objects(report.partitions, chosen, objects))
+        return report
+
+    def _partition(
+        self, report: Report, reader: PartitionReader, partition: int, scope: Scope, objects: set[str]
+    ) -> PartitionReport:
+        ledger_topic, place = f"{self._namespace}.ledger", f"{self.topic}[{partition}]"
+        must = reader.watermarks(ledger_topic, partition)[1]
+        low, end = reader.watermarks(self.topic, partition)
+        done = {name: marks.get(partition, 0) for name, marks in self._done.items()}
+        until = min(end, *done.values(), *([] if scope.until is None else [scope.until]))
+        made = PartitionReport(place, scope.since, max(scope.since, until), low, end, done["clickhouse"], done["archive"])
+        topic = CleanTopic(reader, self._registry, self.topic, partition)
+        archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, partition)
+        with PartitionReader(self._cluster, f"{self._namespace}-operator") as other:
+            balance = Balance(place, self._ledger(other, ledger_topic, partition), must) if scope.since == 0 else None
+            self._walk(report, made, Sides(topic, archived, balance), scope.window)
+            if balance is not None:
+                balance.end(whole=until == end)
+                made.ledger_records = balance.records
+                made.differences += report.add(balance.findings)
+        made.differences += report.add(topic.findings)
+        made.differences += report.add(Finding(c.kind, c.key, c.text) for c in archived.complaints)
+        objects |= archived.objects
+        return made
+
+    def _walk(self, report: Report, made: PartitionReport, sides: Sides, step: int) -> None:
+        since, until = made.since, made.until
+        place: dict[str, str | int] = {"topic_id": self._topic_id, "partition": sides.topic.partition}
+        log = Windows(sides.topic.pieces(max(since, made.log_start), until))
+        stores = {
+            "clickhouse": Windows(sources.clickhouse(self._clickhouse, self._namespace, place, since, until)),
+            "archive": Windows(sources.archive(sides.archived, since, until)),
+        }
+        at = since
+        while at < until:
+            below = at < made.log_start
+            at = min(at + step, until, made.log_start if below else until)
+            held = {name: windows.take(at) for name, windows in stores.items()}
+            reference, found = window(made.place, None if below else log.take(at), held)
+            made.events += len(reference)
+            made.differences += report.add(found)
+            if sides.balance is not None:
+                sides.balance.feed(reference["stored"])
+            self._tell(f"{made.place} {at} of {until}")
+
+    def _ledger(self, reader: PartitionReader, topic: str, partition: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        codec = RecordCodec("ledger_record", 0)
+        low, end = reader.watermarks(topic, partition)
+        for record in reader.read(topic, partition, low, end):
+            yield record.offset, codec.decode(record.value or b"")
+
+    def _objects(self, partitions: list[PartitionReport], chosen: list[int], listed: set[str]) -> Iterator[Finding]:
+        """What is wrong in the bucket besides the events."""
+        for complaint in odd_versions(self._bucket):
+            yield Finding(complaint.kind, complaint.key, complaint.text)
+        bounds = {number: (p.since, p.until) for number, p in zip(chosen, partitions, strict=True)}
+        for key in self._bucket.keys(manifest.EVENTS):
+            named = manifest.object_of(key)
+            if named is None:
+                yield Finding("unknown_object", key, "its name is not one that the archive sink gives")
+            elif named.topic == self.topic and named.partition in bounds and key not in listed:
+                since, until = bounds[named.partition]
+                if since <= named.start and named.end <= until:
+                    yield Finding("stray_object", key, "no manifest lists it")

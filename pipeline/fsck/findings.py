@@ -1,0 +1,131 @@
+"""What fsck finds, and the report made of it. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+MOST_SHOWN = 200
+KINDS: dict[str, str] = {
+    "missing_in_clickhouse": "in the clean topic or the archive, but not in ClickHouse",
+    "missing_in_archive": "in the clean topic or ClickHouse, but not in the archive",
+    "not_in_topic": "in a store, but not in the clean topic, which still holds these positions",
+    "digest_differs": "the columns of a store, encoded again, are not the event in the clean topic (or in the other store)",
+    "stored_digest_differs": "the column event_digest is not the digest of the event in the clean topic",
+    "time_differs": "kafka_timestamp is not the append time of the record",
+    "stored_twice": "a store holds the position more than once",
+    "unreadable_in_topic": "a record of the clean topic is no event",
+    "overlapping_ranges": "two ranges of the archive share positions",
+    "bad_manifest": "a manifest of the archive cannot be read or is not of its name",
+    "missing_object": "a manifest lists an object that is not there or is hidden",
+    "bad_metadata": "an object's metadata is not what its manifest says",
+    "bad_object": "an object's bytes are not those that were written",
+    "stray_object": "an object that no manifest lists, although its range is committed",
+    "unknown_object": "an object whose name is not one of the archive's",
+    "extra_version": "an object was overwritten",
+    "hidden_object": "an object was deleted (a delete marker hides it)",
+    "ledger_equation": "a ledger record in which read is not clean + quarantined + duplicates, or ranges that overlap",
+    "ledger_differs": "the clean events of the topic are not those the ledger counted",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A difference. ``place`` is ``topic[partition]`` or an object's key; ``first`` and ``last`` are offsets where they apply."""
+
+    kind: str
+    place: str
+    text: str
+    first: int | None = None
+    last: int | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        if self.first is None:
+            return f"{self.kind}: {self.place}: {self.text}"
+        where = f"offset {self.first}" if self.first == self.last else f"offsets {self.first}..{self.last} ({self.count} events)"
+        return f"{self.kind}: {self.place} {where}: {self.text}"
+
+
+@dataclass
+class PartitionReport:
+    """What was compared of one partition: positions ``since <= offset < until``, of which ``events`` are events."""
+
+    place: str
+    since: int
+    until: int
+    log_start: int
+    topic_end: int
+    clickhouse_committed: int
+    archive_committed: int
+    events: int = 0
+    differences: int = 0
+    ledger_records: int | None = None
+
+    def waiting(self) -> str | None:
+        """What is not yet covered, in a sentence; None when everything in the topic is."""
+        if min(self.clickhouse_committed, self.archive_committed) >= self.topic_end:
+            return None
+        return (
+            f"not yet covered: the clean topic ends at {self.topic_end}, ClickHouse has committed {self.clickhouse_committed},"
+            f" the archive {self.archive_committed}"
+        )
+
+    def __str__(self) -> str:
+        result = f"{self.differences} differences" if self.differences else "agree"
+        ledger = "" if self.ledger_records is None else f", {self.ledger_records} ledger records"
+        below = f"; the topic begins at {self.log_start}" if self.log_start > self.since else ""
+        text = f"{self.place}  {self.since}..{self.until}: {self.events} events{ledger}: {result}{below}"
+        waiting = self.waiting()
+        return f"{text}\n  {waiting}" if waiting else text
+
+
+@dataclass
+class Report:
+    """Everything. Findings beyond `MOST_SHOWN` a kind are counted, not kept."""
+
+    topic: str
+    partitions: list[PartitionReport] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    totals: Counter[str] = field(default_factory=Counter)
+    _kept: Counter[str] = field(default_factory=Counter)
+
+    def add(self, found: Iterable[Finding]) -> int:
+        """Take findings; returns how many events or objects they are about."""
+        total = 0
+        for finding in found:
+            self.totals[finding.kind] += finding.count
+            total += finding.count
+            if self._kept[finding.kind] < MOST_SHOWN:
+                self._kept[finding.kind] += 1
+                self.findings.append(finding)
+        return total
+
+    @property
+    def agrees(self) -> bool:
+        return not self.totals
+
+    def lines(self) -> list[str]:
+        """For people."""
+        out = [str(p) for p in self.partitions]
+        out += [f"DIFFERENT {finding}" for finding in self.findings]
+        if self.agrees:
+            events = sum(p.events for p in self.partitions)
+            return [
+                *out,
+                f"{self.topic}: {events} events in {len(self.partitions)} partitions agree in topic, ClickHouse and archive",
+            ]
+        out += [f"{count} × {kind}: {KINDS[kind]}" for kind, count in sorted(self.totals.items())]
+        return [*out, "What each means and what to do: docs/fsck.md"]
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "topic": self.topic,
+            "agrees": self.agrees,
+            "totals": dict(self.totals),
+            "partitions": [{**asdict(p), "waiting": p.waiting()} for p in self.partitions],
+            "findings": [asdict(f) for f in self.findings],
+        }

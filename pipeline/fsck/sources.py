@@ -1,0 +1,117 @@
+"""The three places read side by side, each in order of offsets, window by window; memory is that of a window and a range."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+import schemas
+from connectors import avro, positions
+from connectors.archive_reader import ArchivedPartition
+from connectors.clickhouse.client import Client
+from connectors.clickhouse.store import WHERE_RANGE, events_only, read_events
+from connectors.kafka_read import PartitionReader, Record
+from connectors.partitions import Chunk
+from connectors.positions import Positions
+from pipeline.fsck.findings import Finding
+from pipeline.sink.decode import Decoder, Schemas, UnreadableError
+
+Pieces = Iterator[tuple[int, Positions]]
+"""Positions in order, each piece with an offset below which no later piece has anything."""
+CHUNK = 5_000
+CLICKHOUSE_WINDOW = 1_000_000
+FOREVER = 2**63 - 1
+
+
+class Windows:
+    """Pieces, taken window by window."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces, self._held, self._floor = pieces, positions.empty(), -1
+
+    def take(self, until: int) -> Positions:
+        """Everything below ``until`` that was not taken before, sorted."""
+        parts = [self._held]
+        while self._floor < until:
+            self._floor, piece = next(self._pieces, (FOREVER, positions.empty()))
+            parts.append(piece)
+        whole = positions.joined(parts)
+        at = int(np.searchsorted(whole["offset"], until))
+        self._held = whole[at:].copy()
+        return whole[:at]
+
+
+@dataclass
+class CleanTopic:
+    """A partition of the clean topic. ``findings`` fills with records that are no events."""
+
+    reader: PartitionReader
+    registry: Schemas
+    topic: str
+    partition: int
+    findings: list[Finding] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._decoder = Decoder(self.registry)
+        self._newest: dict[int, bool] = {}
+
+    def pieces(self, start: int, end: int) -> Pieces:
+        """Raises ReadError, RegistryError."""
+        records = self.reader.read(self.topic, self.partition, start, end)
+        while chunk := list(islice(records, CHUNK)):
+            yield chunk[-1].offset + 1, positions.joined(self._positions(chunk))
+
+    def _positions(self, records: list[Record]) -> Iterator[Positions]:
+        """Digests of the bodies as they are; and of the same in the newest schema, which is what stores can be asked for."""
+        new: list[tuple[Record, bytes]] = []
+        for record in records:
+            value = record.value or b""
+            schema_id = avro.schema_id_of(value)
+            if schema_id is not None and self._is_newest(schema_id):
+                new.append((record, value[5:]))
+            else:
+                yield from self._older(record)
+        found = positions.empty(len(new))
+        found["offset"] = [record.offset for record, _ in new]
+        found["timestamp"] = [record.timestamp for record, _ in new]
+        found["stored"] = found["digest"] = avro.digests([body for _, body in new])
+        yield found
+
+    def _is_newest(self, schema_id: int) -> bool:
+        if schema_id not in self._newest:
+            fields = json.loads(self.registry.schema_of(schema_id))["fields"]
+            self._newest[schema_id] = tuple(f["name"] for f in fields) == schemas.event_fields()
+        return self._newest[schema_id]
+
+    def _older(self, record: Record) -> Iterator[Positions]:
+        try:
+            rows = self._decoder.rows(Chunk(self.partition, [record.offset], [record.timestamp], [record.value]))
+        except UnreadableError as exc:
+            place = f"{self.topic}[{self.partition}]"
+            self.findings.append(Finding("unreadable_in_topic", place, str(exc), record.offset, record.offset))
+            return
+        yield positions.of(rows.columns, rows.offsets, rows.timestamps, rows.digests)
+
+
+def clickhouse(client: Client, database: str, place: Mapping[str, str | int], start: int, end: int) -> Pieces:
+    """``place``: topic_id and partition. Raises ClickHouseError."""
+    for begin in range(start, end, CLICKHOUSE_WINDOW):
+        stop = min(begin + CLICKHOUSE_WINDOW, end)
+        for batch in read_events(client, database, WHERE_RANGE, {**place, "start": begin, "end": stop}):
+            if batch.num_rows:
+                found = positions.of_stored(events_only(batch), batch)
+                yield int(found["offset"][-1]), found
+        yield stop, positions.empty()
+
+
+def archive(partition: ArchivedPartition, start: int, end: int) -> Pieces:
+    """Raises S3Error."""
+    ranges = [r for r in partition.ranges(start) if r.start < end]
+    for i, one in enumerate(ranges):
+        whole = partition.read(one)
+        inside = (whole["offset"] >= start) & (whole["offset"] < end)
+        yield ranges[i + 1].start if i + 1 < len(ranges) else FOREVER, whole[inside]

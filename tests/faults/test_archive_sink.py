@@ -1,0 +1,133 @@
+"""The archive sink under kill -9, pauses, lost answers and a dying store: every event once, whatever happened."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.stack import Stack
+from tests import archive_bucket, space
+from tests.archive_sink import ArchiveProcess, ClassedTopic, Wire, intact, settled
+from tests.sinks import until
+from tests.space import Space
+
+POINTS = [
+    "before_plan:1",
+    "planned:1",
+    "before_object:1",
+    "before_object:2",
+    "before_object:5",
+    "before_manifest:1",
+    "before_manifest:2",
+    "written:1",
+    "proved:1",
+    "committed:1",
+]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_named_point_the_next_one_completes_the_range(provisioned: Space, point: str) -> None:
+    topic = ClassedTopic(provisioned)
+    topic.write(200)
+    with ArchiveProcess(provisioned, (f"kill@{point}",)) as doomed:
+        until(doomed.died, why=doomed.text)
+        assert doomed.end() == -signal.SIGKILL
+    topic.write(100)
+    with ArchiveProcess(provisioned) as sink:
+        settled(topic, sink)
+    intact(topic)
+
+
+def test_killed_in_the_middle_of_a_put(provisioned: Space) -> None:
+    topic = ClassedTopic(provisioned)
+    topic.write(400)
+    doomed = ArchiveProcess(provisioned)
+    with Wire(provisioned.env["AUDITWIRE_S3_ENDPOINT"], cut_after=9000, at_cut=lambda: doomed.send(signal.SIGKILL)) as wire:
+        doomed.overrides = {"S3_ENDPOINT": wire.endpoint}
+        with doomed:
+            until(doomed.died, why=doomed.text)
+    assert "events/" not in "".join(archive_bucket.bucket(provisioned).keys(""))
+    with ArchiveProcess(provisioned) as sink:
+        settled(topic, sink)
+    intact(topic)
+
+
+def test_answers_that_never_arrive_are_asked_for_again(provisioned: Space) -> None:
+    topic = ClassedTopic(provisioned)
+    topic.write(200)
+    with (
+        Wire(provisioned.env["AUDITWIRE_S3_ENDPOINT"], lose_answers=4) as wire,
+        ArchiveProcess(provisioned, overrides={"S3_ENDPOINT": wire.endpoint}) as sink,
+    ):
+        settled(topic, sink)
+        assert wire.lost == 4
+    intact(topic)
+
+
+def _zombie(topic: ClassedTopic, faults: tuple[str, ...], point: str) -> None:
+    """A sink is frozen inside a range; another takes over and finishes it; then the first wakes up and goes on."""
+    topic.write(200, partitions=(0,))
+    with ArchiveProcess(topic.space, (f"stop@{point}", *faults)) as frozen:
+        until(frozen.stopped, why=frozen.text)
+        with ArchiveProcess(topic.space, faults) as heir:
+            settled(topic, heir)
+            frozen.send(signal.SIGCONT)
+            until(lambda: "back to the plan" in frozen.text() or "lost [0" in frozen.text(), why=frozen.text)
+            topic.write(100, partitions=(0, 1, 2, 3))
+            settled(topic, heir, frozen)
+            assert not (frozen.died() or heir.died())
+
+
+@pytest.mark.parametrize("point", ["planned:1", "before_object:2", "before_manifest:1", "proved:1"])
+def test_a_frozen_sink_that_wakes_up_adds_nothing(provisioned: Space, point: str) -> None:
+    topic = ClassedTopic(provisioned)
+    _zombie(topic, (), point)
+    intact(topic)
+
+
+def test_without_create_only_a_frozen_sink_leaves_second_versions(provisioned: Space) -> None:
+    """Negative control of the test above."""
+    topic = ClassedTopic(provisioned)
+    _zombie(topic, ("overwriting",), "before_object:2")
+    assert len(archive_bucket.doubles(archive_bucket.bucket(provisioned, "operator"))) > 0
+    with pytest.raises(AssertionError):
+        intact(topic)
+
+
+@pytest.fixture
+def mortal(fault_stack: Stack, tmp_path: Path) -> Iterator[Space]:
+    """A provisioned namespace on servers that may be killed."""
+    one = space.claim(fault_stack, tmp_path)
+    one.provision()
+    yield one
+    one.drop()
+
+
+def test_s3_is_killed_while_objects_are_written(mortal: Space, fault_stack: Stack) -> None:
+    topic = ClassedTopic(mortal)
+    with ArchiveProcess(mortal) as sink:
+        for _ in range(3):
+            topic.write(300)
+            fault_stack.kill("s3")
+            topic.write(100)
+            until(lambda: "is it up" in sink.text() or "try again" in sink.text(), why=sink.text)
+            fault_stack.launch("s3")
+            fault_stack.wait("s3")
+            settled(topic, sink)
+    intact(topic)
+
+
+def test_kafka_is_killed_while_ranges_are_open(mortal: Space, fault_stack: Stack) -> None:
+    topic = ClassedTopic(mortal)
+    topic.write(300)
+    with ArchiveProcess(mortal, overrides={"ARCHIVE_SINK_FLUSH_SECONDS": 3}) as sink:
+        until(lambda: "assigned" in sink.text(), why=sink.text)
+        fault_stack.kill("kafka")
+        fault_stack.launch("kafka")
+        fault_stack.wait("kafka")
+        ClassedTopic(mortal, "audit-second-writer").write(100)
+        settled(topic, sink, seconds=150)
+    intact(topic)
