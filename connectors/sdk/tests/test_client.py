@@ -163,7 +163,7 @@ def test_a_full_queue_holds_up_for_max_block_and_no_longer(event: AuditEvent) ->
     started = time.monotonic()
     with pytest.raises(QueueFullError, match="the local queue is full"):
         c.record(event)
-    assert 0.2 <= time.monotonic() - started < 2
+    assert 0.2 <= time.monotonic() - started < 10
     assert c.counts.recorded == 1
 
 

@@ -29,7 +29,7 @@ def test_programs_run(env: dict[str, str], tmp_path: Path, program: str, says: s
     variables = {k: v for k, v in env.items() if k in documented()}
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AUDITWIRE_")}
     done = subprocess.run(
-        [sys.executable, path], env={**inherited, **variables}, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, path], env={**inherited, **variables}, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
