@@ -55,13 +55,10 @@ def looker_in(one: Supervisor) -> dict[str, str]:
     local = env.looker_in(one.stack.state, {**one.stack.env, **one.env})
     if not own.uses_own_servers(os.environ):
         return local
-    ours = (
-        "AUDITWIRE_INGEST_URL",
-        "AUDITWIRE_INGEST_TOKEN",
-        "AUDITWIRE_EXPORT_URL",
-        "AUDITWIRE_EXPORT_TOKEN",
-        "AUDITWIRE_METRICS_URLS",
-    )
+    ours = {"AUDITWIRE_INGEST_URL", "AUDITWIRE_EXPORT_URL", "AUDITWIRE_METRICS_URLS"}
+    for file, token in (("INGEST_TOKENS_FILE", "INGEST_TOKEN"), ("EXPORT_PRINCIPALS_FILE", "EXPORT_TOKEN")):
+        if f"AUDITWIRE_{file}" not in os.environ:  # else only the user knows the tokens
+            ours.add(f"AUDITWIRE_{token}")
     return {n: local[n] if n in ours else os.environ[n] for n in local if n in ours or n in os.environ}
 
 
