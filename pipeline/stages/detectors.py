@@ -52,12 +52,13 @@ _KEY_LINE = r"-{4,5} ?%s (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)? ?----"
 _KEY_BEGIN, _KEY_END = _KEY_LINE % "BEGIN", _KEY_LINE % "END"
 
 _AWS_NAME = r"(?i:secret_?(?:access_?)?key|(?:session|security)_?token)" + _IS
-_AZURE_NAME = _either(r"(?i:account_?key|access_?key|shared_?secret)" + _IS, r"\b(?i:sig)(?:=|%3[Dd])")
+_AZURE_NAME = _either(r"(?i:account_?key|access_?key|shared_?secret)" + _IS, "(?i:sig)(?:=|%3[Dd])")
 _GITLAB_PREFIX = r"(?:pat|oas|dt|rt|rtr|cbt|ptt|ft|imt|agent|wt|soat|ffct)"
 _SCHEME = r"(?i:authorization" + _IS + r"(?:bearer|basic|token|digest|negotiate)\s+)"
 _HEADER = r"(?i:(?:private|job|deploy|gitlab|vault|auth|access|api|security)-token|api-key)" + _IS
 _USER = _either(":" + _SLASH + "{2}", "(?i:%3A%2F%2F)") + r"[^\s/?#:@\"'<>]*?(?:@[^\s/?#:@\"'<>]*)?(?i::|%3A)"
-_AFTER_USER = r"(?:[0-9]*[^\s/?#0-9\"'<>,;|`][^\s/\"'<>`]*|[0-9]+)"
+_NO_ESCAPE = r"\\+[^\s\\bfnrt\"'/]"  # a backslash that is no line end, quote or slash in JSON
+_AFTER_USER = rf"(?:[0-9]*(?:[^\s/?#0-9\"'<>,;|`\\]|{_NO_ESCAPE})(?:[^\s/\"'<>`\\]|{_NO_ESCAPE})*|[0-9]+)"
 _AT = r"(?:@|%40)"
 _DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 
@@ -84,7 +85,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("github_fine_grained_token", "github_pat_", r"github_pat_[A-Za-z0-9_]{20,}"),
     Detector("slack_token", "xox[a-z]|xapp-", r"x(?:ox[a-z](?:\.xox[a-z])?|app-[0-9])-[A-Za-z0-9-]{10,}"),
     Detector("slack_webhook", r"hooks\.slack\.com", rf"hooks\.slack\.com(?:{_SLASH}[A-Za-z0-9_+-]+){{2,}}"),
-    Detector("gcp_api_key", "AIza", rf"AIza{_WORD}{{35}}", before=r"^|[^A-Za-z0-9+]"),
+    Detector("gcp_api_key", "AIza", rf"AIza{_WORD}{{35}}"),
     Detector(
         "aws_secret_key", r"(?i:secret_?(?:access_?)?key|(?:session|security)_?token)", r"[A-Za-z0-9/+]{40,}={0,2}", _AWS_NAME
     ),
@@ -99,6 +100,7 @@ DETECTORS: tuple[Detector, ...] = (
         "email",
         hint=r"[A-Za-z0-9._+'-](?:@|%40)[A-Za-z0-9]",
         secret=rf"[A-Za-z0-9][A-Za-z0-9._+'-]*{_AT}(?:{_DOMAIN}\.)+[A-Za-z]{{2,}}",
+        before=r"\\[bfnrt]|",  # the end of a JSON escape is no part of the address
         keep=_NO_ADDRESS,
         personal=True,
     ),

@@ -113,6 +113,7 @@ FINDINGS: list[Finding] = [
         "https://a@example.com:§@host.example.com",
     ),
     *_within("url_password", "p%40ss%2Fword%3A", "mysql://app:§@db/x", "https%3A%2F%2Fbob%3A§%40example.com%2Fx"),
+    *_within("url_password", "back\\\\slash-long", "amqp://app:§@mq.example.com"),
     *_within("url_password", "8675309", "ftp://bob:§@files.example.com", "mongodb+srv://bob:§@h.example.com/?w=1"),
     *_within("url_password", "ab#12?cdefgh", "postgres://app:§@db.example.com/orders"),
     *_within(
@@ -166,6 +167,7 @@ HARMLESS: list[str] = [
     "eyJ is how a token begins; glpat- is a prefix, so are ghp_ and xoxb-, AKIA, AIza and github_pat_",
     "arn:aws:iam::123456789012:role/deploy AROAEXAMPLEROLEIDXXX i-0abcd1234efgh5678",
     "account_key_id=42 secret_key_base_rotation=false session_token_ttl: 3600 sig=ok signature=abc",
+    '{"log":"listening on http://localhost:8080\\nby bob@host.\\n"}',
     "10.0.0.1 2026-11-22T10:00:00.000Z 4111 1111 1111 1111 +49 30 1234567 C:\\users\\bob\\new",
     '{"a":"\\u00e4\\u2603 \\u0026 \\u003cb\\u003e","re":"\\\\d+\\\\.\\\\d+"}',
     "日本語のテキスト — ничего секретного ✓ 🙂",
