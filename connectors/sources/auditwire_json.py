@@ -37,7 +37,7 @@ WANTED = {
 def event(payload: Json, origin: Origin) -> Fields:
     """Fields of the event. Raises Unmappable whose ``detail`` tells the sender which field to mend and how."""
     if not isinstance(payload, dict):
-        raise Unmappable("not_an_object", "an event must be a JSON object whose keys are names of docs/event.md")
+        raise Unmappable("not_an_object", "an event must be a JSON object whose keys are names of docs/event-reference.md")
     for name in payload:
         if name not in ACCEPTED:
             raise Unmappable("unknown_field", _unknown(name))

@@ -10,12 +10,11 @@ from typing import Any
 from connectors.avro import RecordCodec, frame
 from connectors.outbox import Record
 from pipeline.ingest.auth import Entry
-from pipeline.ingest.routes import Mapped, Reject
+from pipeline.ingest.routes import ORIGINAL_BYTES, Mapped, Reject
 from pipeline.rejects import Original, associated, pack
 from pipeline.sealing import Sealer
 
 STAGE = "receive"
-ORIGINAL_BYTES = 900_000
 # Headers without which an original could not be mapped again; never the token.
 KEPT_HEADERS = ("content-type", "x-gitlab-audit-event-type")
 
@@ -41,7 +40,8 @@ class Envelope:
 
     def rejects(self, mapped: Mapped, entry: Entry, route: str, headers: Mapping[str, str], *, now: int) -> list[Record]:
         """Records of the quarantine topic; ``now`` is microseconds since 1970, UTC."""
-        context = {"route": route, "source": entry.source, **{name: headers[name] for name in KEPT_HEADERS if name in headers}}
+        kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
+        context = {"route": route, "source": entry.source, **kept}
         pairs = tuple((name, value.encode()) for name, value in context.items())
         return [self._reject(reject, entry, pairs, now) for reject in mapped.rejects]
 

@@ -13,10 +13,11 @@ from connectors.sources import auditwire_json, cloudevents, gitlab
 from connectors.sources.encode import body_of
 from connectors.sources.fields import Fields, Json, Origin, Unmappable
 from pipeline.ingest import refusal
-from pipeline.ingest.bounded import BadShape, parse_json
+from pipeline.ingest.bounded import DEPTH, BadShape, deeper_than, parse_json
 
 Headers = Mapping[str, str]
 SLICE = 500
+ORIGINAL_BYTES = 900_000  # of a reject: the sealed record stays under the producer's 1 MB
 ONE = "application/cloudevents+json"
 MANY = "application/cloudevents-batch+json"
 
@@ -47,16 +48,44 @@ class Mapped:
 
 
 async def gitlab_route(headers: Headers, body: bytes, origin: Origin) -> Mapped:
-    """GitLab cannot mend a body, and would not send it again: whatever its shape, it is taken or quarantined."""
+    """GitLab cannot mend a body, and would not send it again: it is taken or quarantined, whatever it holds.
+
+    Only what is neither understood nor fits into quarantine is refused (413): better no acknowledgement than one for a part.
+    """
     if not body:
         raise refusal.mend("The body is empty.", "Send an audit event as JSON.")
-    try:
-        value = parse_json(body)
-    except BadShape as exc:
-        return Mapped(rejects=[Reject(exc.reason, exc.detail, body)])
     header_type = headers.get("x-gitlab-audit-event-type", "")[:256]
-    elements = value if isinstance(value, list) else [value]
-    return await _each(elements, lambda element: gitlab.event(element, origin, header_type))
+
+    def mapping(element: Json) -> Fields:
+        return gitlab.event(element, origin, header_type)
+
+    try:
+        return await _each(_elements(parse_json(body)), mapping)
+    except BadShape as exc:
+        if exc.reason == "too_deep":
+            return await _deep(body, mapping)
+        if exc.reason.startswith("too_many") and len(body) > ORIGINAL_BYTES:
+            raise _too_much(exc) from None
+        return Mapped(rejects=[Reject(exc.reason, exc.detail, body)])
+
+
+async def _deep(body: bytes, mapping: Callable[[Json], Fields]) -> Mapped:
+    """A body with an element that is nested too deep: only that one is rejected (an agent chooses its tool's arguments)."""
+
+    def checked(element: Json) -> Fields:
+        if deeper_than(element, DEPTH - 1):
+            raise Unmappable("too_deep", f"the element is nested deeper than {DEPTH} levels")
+        return mapping(element)
+
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return Mapped(rejects=[Reject("not_json", "the body is not JSON in UTF-8, or nested deeper than 1,024 levels", body)])
+    return await _each(_elements(value), checked, body)
+
+
+def _elements(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]
 
 
 async def cloudevents_route(headers: Headers, body: bytes, origin: Origin) -> Mapped:
@@ -83,7 +112,7 @@ async def events_route(headers: Headers, body: bytes, origin: Origin) -> Mapped:
         raise refusal.unsupported("Send Content-Type: application/json with one event or an array of events.")
     value = _json(body)
     mapped = Mapped()
-    elements = value if isinstance(value, list) else [value]
+    elements = _elements(value)
     for index, element in enumerate(elements):
         if index % SLICE == SLICE - 1:
             await asyncio.sleep(0)
@@ -95,8 +124,8 @@ async def events_route(headers: Headers, body: bytes, origin: Origin) -> Mapped:
     return mapped
 
 
-async def _each(elements: list[Json], mapping: Callable[[Json], Fields]) -> Mapped:
-    """Every element becomes an event or a reject; others may run between slices."""
+async def _each(elements: list[Json], mapping: Callable[[Json], Fields], whole: bytes = b"") -> Mapped:
+    """Every element becomes an event or a reject; others may run between slices. ``whole`` is the body they are from."""
     mapped = Mapped()
     for index, element in enumerate(elements):
         if index % SLICE == SLICE - 1:
@@ -104,8 +133,15 @@ async def _each(elements: list[Json], mapping: Callable[[Json], Fields]) -> Mapp
         try:
             mapped.events.append(_event(mapping(element)))
         except Unmappable as exc:
-            mapped.rejects.append(Reject(exc.reason, exc.detail, orjson.dumps(element)))
+            mapped.rejects.append(Reject(exc.reason, exc.detail, _original(element, whole)))
     return mapped
+
+
+def _original(element: Json, whole: bytes) -> bytes:
+    try:
+        return orjson.dumps(element)
+    except orjson.JSONEncodeError:  # deeper than 254 levels: nothing writes it again as it was
+        return whole
 
 
 def _event(fields: Fields) -> Event:
@@ -117,5 +153,9 @@ def _json(body: bytes) -> Json:
         return parse_json(body)
     except BadShape as exc:
         if exc.reason == "too_many_elements":
-            raise refusal.Refusal(413, f"Too much in one request: {exc.detail}.", "Send fewer events in one request.") from None
+            raise _too_much(exc) from None
         raise refusal.mend(f"The body is not taken: {exc.detail}.", "Correct it and send it again; nothing was taken.") from None
+
+
+def _too_much(exc: BadShape) -> refusal.Refusal:
+    return refusal.Refusal(413, f"Too much in one request: {exc.detail}.", "Send fewer events in one request; none was taken.")

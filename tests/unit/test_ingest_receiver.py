@@ -194,9 +194,10 @@ def test_own_json_one_and_many(local: Local) -> None:
         (b'{"id": 1}', ["no_time"]),
         (b'{"id": 1, "created_at": "soon"}', ["bad_time"]),
         (b'{"id": {}, "created_at": "2026-01-01T00:00:00Z"}', ["bad_id"]),
-        (b"[" * 65 + b"]" * 65, ["too_deep"]),
+        (b"[" * 66 + b"]" * 66, ["too_deep"]),
+        (b"[" * 300 + b"]" * 300, ["too_deep"]),
+        (b"[" * 2000 + b"]" * 2000, ["not_json"]),
         (b"[" + b"1," * 10_000 + b"1]", ["too_many_elements"]),
-        (b'{"a":' + b'{"a":1},"b":'.join([b""] * 2) + b"[" + b'{"k":1},' * 100_001 + b"1]}", ["too_many_keys"]),
     ],
 )
 def test_what_gitlab_sends_and_nobody_understands_is_kept_sealed(local: Local, body: bytes, reasons: list[str]) -> None:
@@ -211,9 +212,26 @@ def test_what_gitlab_sends_and_nobody_understands_is_kept_sealed(local: Local, b
         assert (reject["context"]["route"], reject["context"]["source"]) == ("/v1/gitlab", "gitlab")
         assert TOKEN not in str(reject["context"])
         assert reject["record"].key.startswith(b"demo/gitlab/")
-    if len(rejects) == 1 and not body.startswith(b"{"):
-        assert rejects[0]["original"] == body[:900_000]
-        assert rejects[0]["original_length"] == len(body)
+    if reasons[0] in {"not_json", "too_many_elements"}:
+        assert (rejects[0]["original"], rejects[0]["original_length"]) == (body, len(body))
+
+
+def test_one_element_that_is_too_deep_takes_no_other_with_it(local: Local) -> None:
+    """An agent chooses the arguments of its tools; it must not be able to hide its neighbours' events."""
+    deep = payload("ai_tool_invoked")
+    deep["details"]["tool_args"] = json.loads("[" * 500 + "]" * 500)
+    bodies = [payload("git_deploy_key"), deep, payload("session_started")]
+    assert local.post("/v1/gitlab", bodies).json() == {"accepted": 2, "quarantined": 1}
+    _, [reject] = local.take()
+    assert (reject["reason"], json.loads(reject["original"])[1]) == ("too_deep", deep)
+
+
+def test_what_is_too_much_to_keep_is_not_acknowledged(local: Local) -> None:
+    for unit in (b'{"k":1},', b'"' + b"x" * 100 + b'",'):
+        body = b"[" + unit * (2_000_000 // len(unit)) + b"1]"
+        answer = local.post("/v1/gitlab", body)
+        assert (answer.status_code, answer.json()["what_to_do"]) == (413, "Send fewer events in one request; none was taken.")
+    assert local.outbox.records == []
 
 
 def test_a_body_of_25_megabytes_that_nobody_understands_is_cut_to_fit(local: Local) -> None:
