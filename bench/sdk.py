@@ -1,7 +1,8 @@
 """What recording costs: CPU microseconds an event of about 30 filled fields, the median of three runs each.
 
-    python -m bench.sdk [--events N]
-Sends nothing: the transport only takes the message, so this is the SDK's own share (librdkafka's comes on top, about 3 µs).
+    python -m bench.sdk [--events N] [--kafka]
+Without --kafka nothing is sent: the transport only takes the message, so this is the SDK's own share. With it, the events also go to
+the Kafka that AUDITWIRE_* names, receipts and librdkafka's threads included.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def main() -> None:
     """Print a line for each step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=50_000)
-    count = parser.parse_args().events
+    parser.add_argument("--kafka", action="store_true")
+    arguments = parser.parse_args()
+    count: int = arguments.events
     record: dict[str, Any] = json.loads(EXAMPLE.read_text(encoding="utf-8"))
     given = {sys.intern(k): v for k, v in record.items() if k not in ("producer_id", "producer_epoch", "sequence", "observed_at")}
     event = AuditEvent(**given)
@@ -74,6 +77,24 @@ def main() -> None:
     }
     for name, step in steps.items():
         print(f"{name:<28} {statistics.median(cpu_micros(step, count) for _ in range(3)):6.1f} µs CPU")
+    if arguments.kafka:
+        runs = sorted(to_kafka(blank, count) for _ in range(3))
+        print(
+            f"{'to Kafka, until flushed':<28} {runs[1][0]:6.1f} µs CPU, {runs[1][1]:,.0f} events/s, slowest record {runs[1][2] * 1e3:.0f} ms"
+        )
+
+
+def to_kafka(event: AuditEvent, count: int) -> tuple[float, float, float]:
+    """CPU microseconds an event of the whole process, events per second, seconds of the slowest call."""
+    slowest = 0.0
+    with AuditClient.from_env("bench", tenant="bench", max_block=60.0) as client:
+        cpu, wall = time.process_time(), time.monotonic()
+        for _ in range(count):
+            before = time.monotonic()
+            client.record(event)
+            slowest = max(slowest, time.monotonic() - before)
+        client.flush(120)
+        return (time.process_time() - cpu) / count * 1e6, count / (time.monotonic() - wall), slowest
 
 
 def cpu_micros(step: Callable[[], object], count: int) -> float:
