@@ -61,11 +61,12 @@ class Processor:
         self._lanes: dict[int, Lane] = {}
         self._answered = time.monotonic()
         self._consumer: ChunkConsumer | None = None
+        self._registry: SchemaRegistry | None = None
 
     def run(self) -> int:
         """Blocks; see `run` of this module."""
         try:
-            self._prepare()
+            self.prepare()
         except (RegistryError, SealingError) as exc:
             log.critical("%s", exc)
             return 78
@@ -73,16 +74,18 @@ class Processor:
         try:
             asyncio.run(self._serve())
         finally:
+            self.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
             if any(not lane.task.done() for lane in self._lanes.values()) or self._code:
                 logging.shutdown()
                 os._exit(self._code)  # a blocked call of the client must not hold the process back
         return self._code
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Schema ids and clients. Raises RegistryError or SealingError with what to do."""
         values = self._values
         self._sealer = Sealer(values.sealing_key.get_secret_value())
-        registry = SchemaRegistry(values.schema_registry_url)
+        registry = self._registry = SchemaRegistry(values.schema_registry_url)
         self._offsets = GroupOffsets(self._cluster, f"{values.namespace}-processor")
         ids = {
             name: registry.id_of(f"{topic}-value", schemas.schema_text(name))
@@ -104,6 +107,16 @@ class Processor:
             new_session=self._new_session,
             safety=self._safety,
         )
+
+    def close(self) -> None:
+        """Close what `prepare` opened."""
+        if self._registry is not None:
+            self._registry.close()
+
+    def work(self, partition: int) -> PartitionWork:
+        """The work of one partition, after `prepare`."""
+        context = Context(self._topics.raw, partition, self._values.retention_class, self._sealer, MAX_EVENT_BYTES)
+        return PartitionWork(self._shared, context)
 
     def _new_session(self, partition: int) -> Session:
         topics = self._topics
@@ -160,7 +173,6 @@ class Processor:
             self._stop(75, f"more than {MAX_PARTITIONS} partitions were assigned to this process: start more processes")
         self._consumer = consumer
         values = self._values
-        context = Context(tp.topic, tp.partition, values.retention_class, self._sealer, MAX_EVENT_BYTES)
         host = Host(
             self._pool,
             self._budget,
@@ -171,7 +183,7 @@ class Processor:
             safety=self._safety,
             lost_after=self._lost_after,
         )
-        lane = Lane(f"{tp.topic}[{tp.partition}]", PartitionWork(self._shared, context), host, before)
+        lane = Lane(f"{tp.topic}[{tp.partition}]", self.work(tp.partition), host, before)
         self._lanes[tp.partition] = lane
         return lane
 

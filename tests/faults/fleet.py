@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.processing import PARTITIONS, Worker, clean_ids, committed, ledger
+from tests.processing import Worker, clean_ids, committed, ledger
 from tests.space import Space
 
 STOPPED_SECONDS = 9.0  # beyond the session timeout of six
@@ -51,7 +51,7 @@ class Fleet:
             if time.monotonic() > end:
                 raise AssertionError(f"committed {committed(self.space)} of {list(until)} in {seconds} s: {self.logs()[-3000:]}")
             time.sleep(0.2)
-        for worker in [w for w in self.workers.values() if _is_stopped(w)]:
+        for worker in [w for w in self.workers.values() if is_stopped(w)]:
             self._wake(worker)
 
     def _wake(self, worker: Worker) -> None:
@@ -72,7 +72,7 @@ class Fleet:
             if worker is None:
                 env = {"TEST_DIE": next(self._plans, ""), "PROCESSOR_BATCH_EVENTS": 50, "PROCESSOR_LINGER_MS": 1, **self.env}
                 self.workers[slot] = Worker(self.space, f"{next(self._serial)}", ["-m", "tests.faults.worker"], **env)
-            elif _is_stopped(worker):
+            elif is_stopped(worker):
                 since = self._stopped.setdefault(worker.process.pid, time.monotonic())
                 if time.monotonic() - since > STOPPED_SECONDS:
                     del self._stopped[worker.process.pid]
@@ -83,18 +83,19 @@ class Fleet:
         return "".join(path.read_text(errors="replace") for path in sorted(self.space.folder.glob("processor-*.log")))
 
 
-def _is_stopped(worker: Worker) -> bool:
+def is_stopped(worker: Worker) -> bool:
+    """Whether the process is stopped by a signal."""
     try:
         return Path(f"/proc/{worker.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
     except OSError:
         return False
 
 
-def violations(space: Space, expected: Sequence[Sequence[str]], partitions: int = PARTITIONS) -> list[str]:
+def violations(space: Space, expected: Mapping[int, Sequence[str]]) -> list[str]:
     """What is wrong: each output partition must be the same list as its input, and the ledger must tile the input."""
     wrong = []
-    for partition in range(partitions):
-        have, want = clean_ids(space, partition), list(expected[partition])
+    for partition, ids in expected.items():
+        have, want = clean_ids(space, partition), list(ids)
         if have != want:
             missing, double = len(set(want) - set(have)), len(have) - len(set(have))
             wrong.append(f"events[{partition}]: {len(have)} for {len(want)}, {missing} missing, {double} double")

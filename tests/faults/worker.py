@@ -1,5 +1,6 @@
 """A processor with faults built in, for the tests of this folder: ``python -m tests.faults.worker``, told by TEST_ variables.
 
+TEST_PARTITION: work on that raw partition alone, without Faust and group, from where it stands to its end.
 TEST_DIE="point:occurrence:signal" sends the signal to itself there; TEST_SAFETY switches mechanisms off ("shared_id,…");
 TEST_MISCHIEF is the share of chunks that Faust "loses", doubles or delays, drawn with TEST_SEED.
 """
@@ -12,10 +13,16 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
+from confluent_kafka import KafkaException
+
+from connectors.kafka import Cluster, cluster_of
 from connectors.kafka_chunks import Chunk
 from connectors.kafka_lanes import Safety
+from connectors.kafka_read import PartitionReader
 from pipeline import log, settings
 from pipeline.processor import Processor
+
+BATCH = 100
 
 
 def dying_at(plan: str) -> Callable[[str], None]:
@@ -72,7 +79,31 @@ def main() -> int:
         deliver=mischievous(share, seed),
         lost_after=2.0 if share else 10.0,
     )
+    if "TEST_PARTITION" in os.environ:
+        return alone(processor, cluster_of(dict(values)), values.namespace, int(os.environ["TEST_PARTITION"]))
     return processor.run()
+
+
+def alone(processor: Processor, cluster: Cluster, namespace: str, partition: int) -> int:
+    """Batches of BATCH records through one `PartitionWork`; any error: open again, as a lane does."""
+    processor.prepare()
+    work, topic, position, failures = processor.work(partition), f"{namespace}.raw", None, 0
+    with PartitionReader(cluster, f"{namespace}-processor") as reader:
+        records = list(reader.read(topic, partition, *reader.watermarks(topic, partition)))
+    while position is None or position < len(records):
+        try:
+            position = work.open() if position is None else position
+            while position < len(records):
+                end = min(position + BATCH, len(records))
+                work.commit(work.handle(records[position:end], position, end, False))
+                position = end
+        except KafkaException as exc:
+            sys.stderr.write(f"session ended: {exc}\n")
+            position, failures = None, failures + 1
+            if failures > 3:
+                return 1
+    work.close()
+    return 0
 
 
 if __name__ == "__main__":
