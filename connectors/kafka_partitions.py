@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka import Cluster, Config, ErrorWatch, consumer_config, error_of
@@ -58,29 +58,39 @@ def sink_config(
 
 
 class KafkaPartitions:
-    """One topic as a member of a group; ``config`` from `sink_config`."""
+    """One topic as a member of a group; ``config`` from `sink_config`.
+
+    Questions go through a second client that never joins: the client that polls keeps other threads waiting.
+    """
 
     def __init__(self, cluster: Cluster, config: Config, topic: str, topic_id: str, most: int = 20_000) -> None:
         self.topic, self.topic_id, self._most = topic, topic_id, most
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
         self._consumer = Consumer({**config, "error_cb": self._watch})
+        self._asker = Consumer({**config, "error_cb": self._watch})
         self._heard = time.monotonic()
+        self._reading: set[int] = set()
 
     def subscribe(self, listener: Listener) -> None:
         """Join the group; from now on `poll` tells the listener."""
 
         def assign(consumer: Consumer, parts: list[TopicPartition]) -> None:
-            consumer.incremental_assign([TopicPartition(self.topic, p.partition, OFFSET_BEGINNING) for p in parts])
-            consumer.pause(parts)
+            consumer.incremental_assign([])  # the group's answer; reading begins with start(), where the lane says
             listener.assigned([p.partition for p in parts])
 
         def revoke(consumer: Consumer, parts: list[TopicPartition]) -> None:
-            listener.revoked([p.partition for p in parts], lost=False)
+            self._end(parts, listener, lost=False)
 
         def lost(consumer: Consumer, parts: list[TopicPartition]) -> None:
-            listener.revoked([p.partition for p in parts], lost=True)
+            self._end(parts, listener, lost=True)
 
         self._consumer.subscribe([self.topic], on_assign=assign, on_revoke=revoke, on_lost=lost)
+
+    def _end(self, parts: list[TopicPartition], listener: Listener, lost: bool) -> None:
+        listener.revoked([p.partition for p in parts], lost)
+        reading = [p for p in parts if p.partition in self._reading]
+        self._reading.difference_update(p.partition for p in parts)
+        self._consumer.incremental_unassign(reading)
 
     def poll(self, timeout: float) -> list[Chunk]:
         groups: dict[int, list[Message]] = {}
@@ -94,22 +104,21 @@ class KafkaPartitions:
             self._heard = time.monotonic()
         return [_chunk(partition, messages) for partition, messages in groups.items()]
 
-    def start(self, partition: int, offset: int) -> bool:
+    def start(self, partition: int, offset: int) -> None:
         part = TopicPartition(self.topic, partition, offset)
-        try:
-            self._consumer.seek(part)
-            self._consumer.resume([part])
-        except KafkaException:
-            return False
-        return True
+        if partition in self._reading:
+            self._consumer.incremental_unassign([part])
+            self._reading.discard(partition)
+        self._consumer.incremental_assign([part])
+        self._reading.add(partition)
 
     def pause(self, partition: int, paused: bool) -> None:
-        part = [TopicPartition(self.topic, partition)]
+        part = [TopicPartition(self.topic, partition)] if partition in self._reading else []
         (self._consumer.pause if paused else self._consumer.resume)(part)
 
     def committed(self, partition: int) -> tuple[int, str] | None:
         try:
-            found = self._consumer.committed([TopicPartition(self.topic, partition)], ASK_SECONDS)[0]
+            found = self._asker.committed([TopicPartition(self.topic, partition)], ASK_SECONDS)[0]
         except KafkaException as exc:
             raise LogError(f"Kafka did not say what is committed of {self.topic}[{partition}] ({_name(exc)})") from exc
         if found.error is not None:
@@ -128,7 +137,7 @@ class KafkaPartitions:
 
     def bounds(self, partition: int) -> tuple[int, int]:
         try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), ASK_SECONDS)
+            low, high = self._asker.get_watermark_offsets(TopicPartition(self.topic, partition), ASK_SECONDS)
         except (KafkaException, TypeError) as exc:
             raise LogError(f"Kafka did not say where {self.topic}[{partition}] begins and ends ({_name(exc)})") from exc
         return low, high
@@ -142,6 +151,7 @@ class KafkaPartitions:
 
     def close(self) -> None:
         self._consumer.close()
+        self._asker.close()
 
 
 def _name(exc: BaseException) -> str:

@@ -4,6 +4,7 @@ more.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,6 +40,10 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def since(self, position: int) -> Chunk:
+        """Without the records below the position, should the client deliver some again."""
+        return self if not self.offsets or self.offsets[0] >= position else self.split(bisect_left(self.offsets, position))[1]
+
     def split(self, rows: int) -> tuple[Chunk, Chunk]:
         """The first rows and the rest; ``reached`` belongs to the rest."""
         first = Chunk(self.partition, self.offsets[:rows], self.timestamps[:rows], self.values[:rows])
@@ -72,8 +77,8 @@ class PartitionedLog(Protocol):
         """Records that arrived within ``timeout`` seconds, at most one chunk a partition; tells the listener first."""
         ...
 
-    def start(self, partition: int, offset: int) -> bool:
-        """Read a partition of this member from ``offset`` on. False: not possible yet, ask again after the next poll."""
+    def start(self, partition: int, offset: int) -> None:
+        """Read a partition of this member from ``offset`` on, not paused; called by the thread that polls."""
         ...
 
     def pause(self, partition: int, paused: bool) -> None:

@@ -27,7 +27,7 @@ from pipeline.sink.job import Job
 from pipeline.sink.plan import Claim, FencedError, Plan, Proof, RejectedError, Store, StoreError
 
 logger = logging.getLogger(__name__)
-Phase = Literal["waiting", "claiming", "seeking", "replaying", "gathering", "halted"]
+Phase = Literal["waiting", "claiming", "replaying", "gathering", "halted"]
 FIRST_WAIT, LONGEST_WAIT, IDLE_SECONDS = 0.2, 15.0, 1.0
 
 
@@ -124,8 +124,6 @@ class Lane:
             log, store = self._parts.log, self._parts.store
             self._phase = "claiming"
             self._job = self._parts.job(lambda: resume.look(log, store, self.partition, self.place))
-        if self._phase == "seeking" and self._open is not None and self._parts.log.start(self.partition, self._open.start):
-            self._phase = "gathering" if self._replay is None else "replaying"
         if self._phase in ("replaying", "gathering") and self._parts.clock() >= self._wake:
             self._absorb()
             self._launch()
@@ -161,11 +159,13 @@ class Lane:
         self._forget()
         if self._claim is not None:
             self._open = Gathering(self._claim.open(), offset, self._parts.limits)
-        self._replay, self._phase = replay, "seeking"
+        self._parts.log.start(self.partition, offset)
+        self._replay, self._phase = replay, "gathering" if replay is None else "replaying"
 
     def _absorb(self) -> None:
         while self._inbox and self._open is not None:
-            chunk, gathering = self._inbox[0], self._open
+            gathering = self._open
+            chunk = self._inbox[0] = self._inbox[0].since(gathering.end)
             if chunk.error is not None:
                 raise resume.RefusedError(f"{self.place}: {chunk.error} ({gathering.end}); run `auditwired fsck`")
             rows = gathering.room(chunk) if self._replay is None else sum(o < self._replay.end for o in chunk.offsets)
