@@ -15,6 +15,7 @@ import yaml
 
 from schemas import binary, compat
 from schemas.contract import Contract, load
+from schemas.outputs import outputs
 from schemas.tool import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -228,3 +229,23 @@ def test_a_record_that_names_itself_is_compared() -> None:
     assert compat.problems(tree, tree) == []
     other = {**tree, "fields": [{**tree["fields"][0], "type": {"type": "array", "items": "string"}}]}  # type: ignore[dict-item]
     assert compat.problems(tree, other) == ["kids[]: its type was changed; add a new field instead and leave this one as it was"]
+
+
+@pytest.mark.parametrize(
+    "avro",
+    [
+        "bytes",
+        "int",
+        {"type": "map", "values": "string"},
+        {"type": "enum", "name": "E", "symbols": ["A"]},
+        {"type": "fixed", "name": "F", "size": 16},
+        {"type": "string", "logicalType": "uuid"},
+        {"type": "array", "items": "long"},
+        ["null", "string", "long"],
+    ],
+)
+def test_a_type_that_not_every_decoder_reads_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str], avro: Any) -> None:
+    edit(checkout, lambda s: s["fields"].append(extra("added", type=avro)))
+    with pytest.raises(ValueError, match="no encoder for the Avro type"):
+        outputs(Contract(checkout))
+    assert check(checkout, capsys) != ""

@@ -76,6 +76,13 @@ def test_items_and_keys_of_lists_are_cut() -> None:
     ]
 
 
+def test_no_pair_is_lost_however_keys_collide() -> None:
+    long, cut_key = "k" * 70_000, "k" * (FIELD_BYTES - 8) + "#0"
+    event = cut(attributes={long: "long", cut_key: "short", cut_key[1:]: "shorter", long + "2": "long too"})
+    assert sorted(event.attributes.values()) == ["long", "long too", "short", "shorter"]
+    assert all(len(k) <= FIELD_BYTES for k in event.attributes)
+
+
 def test_cuts_made_before_are_kept() -> None:
     event = cut(prompt="a" * 70_000, truncated_fields=["response=99999"], content_length=99999)
     assert (event.truncated_fields, event.content_length) == (["response=99999", "prompt=70000"], 99999)

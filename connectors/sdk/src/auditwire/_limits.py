@@ -72,14 +72,15 @@ class _Cut:
         self.note()
 
     def keys(self, limit: int) -> None:
-        """Keys become unequal by their index where cutting makes them equal."""
+        """Keys that cutting makes equal are told apart, so that no pair is lost."""
         kept: dict[str, str] = {}
         for index, (key, value) in enumerate(self.event.attributes.items()):
             short = key
             if _bytes(key) > limit:
                 self.true[f"attributes[{index}].key"] = _bytes(key)
-                short = _cut_text(key, limit - 8)
-                short = f"{short}#{index}" if short in kept else short
+                short = f"{_cut_text(key, limit - 8)}#{index}"
+                while short in self.event.attributes or short in kept:
+                    short = short[1:]
             kept[short] = value
         self.event.attributes = kept
 
