@@ -82,7 +82,8 @@ class KafkaOutbox:
         self._stop = threading.Event()
         self.broken = asyncio.Event()
         timeout = max(1000, int(bound_seconds * 900))
-        self._producer = Producer({**config, "message.timeout.ms": timeout, "error_cb": self._watch})
+        own = {"message.timeout.ms": timeout, "queue.buffering.max.messages": 500_000, "error_cb": self._watch}
+        self._producer = Producer({**config, **own})
         self._thread = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
         self._thread.start()
 
