@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from auditwire._errors import InvalidEventError
-from auditwire._event import ANONYMOUS, AuditEvent
-from auditwire._limits import fitting_parts
+from auditwire import AuditEvent, InvalidEventError, encode, within_limits
 from connectors.sources.fields import Fields, Unmappable
 
 EVENT_TYPE_BYTES = 256
 REPLACED = "nul_replaced"
+# Below these the SDK's limits cannot be passed, and asking for them is saved.
+SMALL_BYTES = 32 * 1024
+SMALL_ITEMS = 128
+LISTS = ("delegation_chain", "tools_offered", "attributes")
 
 
 def body_of(fields: Fields) -> bytes:
@@ -31,8 +33,11 @@ def body_of(fields: Fields) -> bytes:
 
 
 def _encode(fields: Fields) -> bytes:
-    head, tail = fitting_parts(AuditEvent(**fields), None)
-    return head + ANONYMOUS + tail
+    event = AuditEvent(**fields)
+    body = encode(event)
+    if len(body) <= SMALL_BYTES and not any(len(fields.get(name, ())) > SMALL_ITEMS for name in LISTS):
+        return body
+    return encode(within_limits(event))
 
 
 def _without_nul(fields: Fields) -> Fields:

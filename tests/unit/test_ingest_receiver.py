@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.sources.fields import COLUMNS
 from pipeline.ingest.routes import MANY, ONE
 from tests.ingest import AI_NAMES, HEADER_TYPES, NAMES, OTHER_TOKEN, TOKEN, Local, expected, payload
 
@@ -261,7 +262,16 @@ LIKELY = st.fixed_dictionaries(
         "workflow_id": JSON,
     },
 )
-BODIES = st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode())
+COLUMN_NAMES = st.sampled_from(sorted(COLUMNS))
+CLOUDS = st.dictionaries(st.sampled_from(["subject", "sequence", "data", "traceparent", "x"]), JSON).flatmap(
+    lambda extra: st.dictionaries(COLUMN_NAMES | st.text(max_size=5), JSON, max_size=5).map(
+        lambda data: {"data": data, "type": "ai_tool_invoked", **CLOUD, **extra}
+    )
+)
+OWNS = st.dictionaries(COLUMN_NAMES, JSON, max_size=5).map(lambda fields: {**fields, **OWN})
+BODIES = st.binary(max_size=200) | (JSON | CLOUDS | OWNS | st.lists(CLOUDS | OWNS, max_size=3)).map(
+    lambda value: json.dumps(value).encode()
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -59,6 +59,13 @@ def test_a_two_megabyte_tool_result_is_cut_with_its_true_length() -> None:
     assert row["truncated_fields"] == [f"tool_result={2 << 20}"]
 
 
+def test_a_long_list_is_cut_with_its_true_count() -> None:
+    element = payload("ai_llm_input_sent")
+    element["details"]["tools_bound"] = [f"tool{i}" for i in range(300)]
+    row = stored(element)
+    assert (len(row["tools_offered"]), row["truncated_fields"]) == (256, ["tools_offered[]=300"])
+
+
 def test_a_cut_at_the_source_shows() -> None:
     element = payload("ai_user_input_received")
     element["details"]["content_length"] = 900_000
