@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from auditwire import AuditClient, AuditEvent, DeliveryError
+from auditwire import AuditClient, AuditEvent, DeliveryError, KafkaTransport
 from auditwire._client import Control
 from auditwire.testing import RecordingTransport
 
@@ -77,6 +78,20 @@ def test_a_lock_held_at_the_fork_does_not_hold_up_the_child(event: AuditEvent) -
     with client._lock, client._book._lock, client._book.room:
         sequence = in_child(lambda: client.record(event).sequence)
     assert sequence == 0
+
+
+def test_the_parents_producer_is_never_freed_in_the_child(kafka: Callable[..., KafkaTransport]) -> None:
+    """Freeing it there waits for ever for threads that only the parent has: no count of references may fall to zero."""
+    transport = kafka()
+    assert transport._running
+    producer = transport._running.producer
+
+    def references() -> int:
+        before = sys.getrefcount(producer)
+        transport.after_fork()
+        return sys.getrefcount(producer) - before
+
+    assert in_child(references) == 1
 
 
 PROGRAM = """

@@ -67,6 +67,30 @@ def test_an_event_is_stored_where_the_receipt_says(space: Space, env: dict[str, 
     )
 
 
+def murmur2(data: bytes) -> int:
+    """Kafka's hash of a key, as its Java client has it."""
+    mask, m = 0xFFFFFFFF, 0x5BD1E995
+    h = 0x9747B28C ^ len(data)
+    whole = len(data) & ~3
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * m & mask
+        h = (h * m & mask) ^ ((k ^ k >> 24) * m & mask)
+    if rest := data[whole:]:
+        h = (h ^ int.from_bytes(rest, "little")) * m & mask
+    h = (h ^ h >> 13) * m & mask
+    return (h ^ h >> 15) & 0x7FFFFFFF
+
+
+def test_a_key_goes_to_the_partition_that_every_client_gives_it(env: dict[str, str]) -> None:
+    seen = set()
+    with AuditClient.from_env("checkout", env=env) as client:
+        for tenant in ("acme", "globex", "initech", "umbrella", "hooli", "wayne", "stark", "wonka"):
+            position = client.record(AuditEvent(event_type="x", tenant_id=tenant)).wait(60)
+            assert position.partition == murmur2(f"{tenant}/{client.producer_id}".encode()) % 4
+            seen.add(position.partition)
+    assert len(seen) > 1
+
+
 def told(transport: KafkaTransport) -> str:
     """The transport's problem, once it has noticed one."""
     end = time.monotonic() + 60
