@@ -34,7 +34,12 @@ class PartitionReader:
     def __init__(self, cluster: Cluster, group: str) -> None:
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
         config = consumer_config(
-            cluster, group, enable_partition_eof=True, error_cb=self._watch, queued_max_messages_kbytes=16384
+            cluster,
+            group,
+            enable_partition_eof=True,
+            error_cb=self._watch,
+            queued_max_messages_kbytes=16384,
+            fetch_wait_max_ms=20,
         )
         self._consumer = Consumer({**config, "log_level": 0})  # closing soon after opening makes it shout
 

@@ -22,6 +22,7 @@ SNAPSHOT_EVERY = 500
 SNAPSHOT_BYTES = 1_000_000
 _BACK = 3 * SNAPSHOT_EVERY  # offsets: each record has its transaction's marker behind it
 _SLACK_MS = 3_600_000
+_FOR_EVER_US = 2**62
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 Record = dict[str, Any]
 
@@ -123,6 +124,15 @@ class Log:
         if base is not None:
             entries = (entry for entry in entries if entry["start_offset"] >= base["end_offset"])
         return replayed(entries, window_hours, base)
+
+    def resolved(self) -> set[int]:
+        """Offsets of the quarantine partition whose replay was processed."""
+        low, end = self.reader.watermarks(self.topic, self.partition)
+        start, base = self._base(low, end, _FOR_EVER_US)
+        found = set(base["resolved_before"] if base is not None else ())
+        for entry in self._entries(start, end):
+            found.update(entry["resolved"])
+        return found
 
     def last(self, low: int, end: int) -> Record | None:
         """The last record of ``low … end``; None where there is none."""

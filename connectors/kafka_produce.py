@@ -1,0 +1,42 @@
+"""Produces one record and waits until Kafka has it; for operators' tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from connectors.kafka import Cluster, ErrorWatch, producer_config
+
+
+class ProduceError(Exception):
+    """Kafka did not confirm the record: it may or may not be there. The text says what to do."""
+
+
+def produce(
+    cluster: Cluster,
+    topic: str,
+    partition: int,
+    *,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes | None]] = (),
+    seconds: float = 30.0,
+) -> None:
+    """Blocks until the record is acknowledged by all in-sync replicas. Raises ProduceError."""
+    watch = ErrorWatch(cluster.bootstrap, cluster.username)
+    failed: list[KafkaError] = []
+
+    def report(error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            failed.append(error)
+
+    producer = Producer(producer_config(cluster, error_cb=watch, message_max_bytes=2_097_152))
+    try:
+        producer.produce(topic, value, key, partition=partition, headers=list(headers), on_delivery=report)
+    except KafkaException as exc:
+        raise ProduceError(f"{topic}[{partition}] does not take the record: {exc}") from exc
+    left = producer.flush(seconds)
+    if left or failed:
+        why = watch.explain() or (failed[0].str() if failed else "no answer")
+        raise ProduceError(f"{topic}[{partition}] did not confirm the record: {why}")
