@@ -1,0 +1,124 @@
+"""The three formats say the same of any value, and their bytes do not depend on how the rows arrive."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import itertools
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.export import columns, files, formats
+from tests import archive_rows
+
+NAMES = [
+    "event_id",
+    "message",
+    "occurred_at",
+    "cost_usd",
+    "sequence",
+    "tools_offered",
+    "attributes",
+    "processed_identity_conflict",
+]
+
+
+class Folder:
+    """A store in a folder, with the real store's promise: create-only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def put(self, key: str, path: Path, metadata: dict[str, str]) -> None:
+        with path.open("rb") as source, (self.path / key.replace("/", "_")).open("xb") as out:
+            shutil.copyfileobj(source, out)
+        assert hashlib.sha256((self.path / key.replace("/", "_")).read_bytes()).hexdigest() == metadata["sha256"]
+
+
+def written(form: str, batch: pa.RecordBatch) -> bytes:
+    out = files.Hashed()
+    writer = formats.WRITERS[form](cast(BinaryIO, out), batch.schema)
+    writer.write(batch)
+    writer.close()
+    out.file.seek(0)
+    body = out.file.read()
+    out.file.close()
+    assert hashlib.sha256(body).hexdigest() == out.sha256
+    return body
+
+
+@cache
+def events(count: int) -> pa.RecordBatch:
+    made = archive_rows.columns(count)
+    schema = columns.arrow_schema(made.schema.names)
+    return pa.RecordBatch.from_arrays([c.cast(f.type) for c, f in zip(made.columns, schema, strict=True)], schema=schema)
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(TEXT, st.from_regex(r"'*[=+\-@\t\r\n].*", fullmatch=True)), min_size=1, max_size=20))
+def test_no_cell_is_executable_and_each_can_be_undone(texts: list[str]) -> None:
+    body = written("csv", pa.RecordBatch.from_arrays([pa.array(texts)], schema=columns.arrow_schema(["message"])))
+    cells = [row[0] for row in csv.reader(io.StringIO(body.decode(), newline=""))][1:]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in cells)
+    undone = [cell[1:] if cell.lstrip("'")[:1] in tuple("=+-@\t\r\n") and cell.startswith("'") else cell for cell in cells]
+    assert undone == texts
+
+
+@settings(deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=20))
+def test_a_line_of_json_says_what_the_column_says(texts: list[str]) -> None:
+    body = written("jsonl", pa.RecordBatch.from_arrays([pa.array(texts)], schema=columns.arrow_schema(["message"])))
+    assert [json.loads(line)["message"] for line in body.decode().removesuffix("\n").split("\n")] == texts
+
+
+def test_times_have_microseconds_and_a_zone_even_when_they_are_round() -> None:
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array([0, 1], pa.timestamp("us", "UTC"))], schema=columns.arrow_schema(["occurred_at"])
+    )
+    assert written("jsonl", batch).decode() == (
+        '{"occurred_at":"1970-01-01T00:00:00.000000Z"}\n{"occurred_at":"1970-01-01T00:00:00.000001Z"}\n'
+    )
+    assert '"1970-01-01T00:00:00.000001Z"' in written("csv", batch).decode()
+
+
+@pytest.mark.parametrize("form", formats.WRITERS)
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(1, 3499), max_size=8))
+def test_bytes_depend_on_the_rows_alone(form: str, cuts: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    whole = events(3500).select(NAMES)
+    bounds = [0, *sorted(set(cuts)), whole.num_rows]
+    made = []
+    for pieces in ([whole], [whole.slice(a, b - a) for a, b in itertools.pairwise(bounds)]):
+        out = files.Files(Folder(tmp_path_factory.mktemp("files")), "extracts/", form, whole.schema)
+        for piece in pieces:
+            out.write(piece)
+        made.append(out.finish())
+    assert made[0] == made[1]
+
+
+def test_a_file_ends_at_its_limit_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "FILE_ROWS", 2000)
+    whole = events(4500).select(["event_id", "sequence"])
+    out = files.Files(Folder(tmp_path), "", "parquet", whole.schema)
+    out.write(whole)
+    done = out.finish()
+    assert [(f.name, f.rows) for f in done] == [
+        ("part-00000.parquet", 2000),
+        ("part-00001.parquet", 2000),
+        ("part-00002.parquet", 500),
+    ]
+    read: list[dict[str, Any]] = [row for f in done for row in pq.read_table(tmp_path / f.name).to_pylist()]
+    assert read == pa.Table.from_batches([whole]).to_pylist()
