@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -92,17 +90,12 @@ def _replaced(values: pa.Array[Any], detectors: tuple[Detector, ...]) -> pa.Arra
     """The values with every finding replaced; a value with escapes is stored decoded if something was found in it."""
     readable = _unescaped(values)
     clean = readable
-    for in_context, run in groupby(detectors, key=lambda detector: bool(detector.before)):
-        group = tuple(run)
-        together = partial(_each, detectors=group)  # those in context are slow to search for one by one
-        clean = _where(clean, filter_of(group), together) if in_context else together(clean)
-    return clean if readable is values else pc.if_else(pc.equal(clean, readable), values, clean)
-
-
-def _each(values: pa.Array[Any], detectors: tuple[Detector, ...]) -> pa.Array[Any]:
     for detector in detectors:
-        values = _where(values, detector.hint, partial(_applied, detector=detector))
-    return values
+        rows = np.logical_or.reduce([_matches(clean, hint) for hint in detector.hints])
+        if rows.any():
+            mask = pa.array(rows)
+            clean = pc.replace_with_mask(clean, mask, _applied(clean.filter(mask), detector))
+    return clean if readable is values else pc.if_else(pc.equal(clean, readable), values, clean)
 
 
 def _applied(values: pa.Array[Any], detector: Detector) -> pa.Array[Any]:
@@ -113,15 +106,6 @@ def _applied(values: pa.Array[Any], detector: Detector) -> pa.Array[Any]:
     hidden = "".join(rf"\{group}" for group in groups) + _AT_KEPT + "".join(rf"\{group + 1}" for group in groups)
     values = _replace(_replace(values, pattern, hidden), detector.pattern, detector.replacement)
     return pc.replace_substring(values, pattern=_AT_KEPT, replacement="@")
-
-
-def _where(values: pa.Array[Any], pattern: str, change: Callable[[pa.Array[Any]], pa.Array[Any]]) -> pa.Array[Any]:
-    """The values, with the change made to those that match the pattern."""
-    rows = _matches(values, pattern)
-    if not rows.any():
-        return values
-    mask = pa.array(rows)
-    return pc.replace_with_mask(values, mask, change(values.filter(mask)))
 
 
 def _unescaped(values: pa.Array[Any]) -> pa.Array[Any]:
@@ -188,7 +172,8 @@ def _changed_names(rows: int, changes: list[_Change]) -> pa.Array[Any]:
     fields = event_fields()
     keys = [change.text.rows()[change.positions] * len(fields) + fields.index(change.text.column) for change in changes]
     pairs = np.unique(np.concatenate([np.empty(0, np.int64), *keys]))
-    offsets = np.searchsorted(pairs, np.arange(rows + 1) * len(fields)).astype(np.int32)
+    counts = np.bincount(pairs // len(fields), minlength=rows)[:rows]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     names = pa.array(fields).take(pa.array(pairs % len(fields)))
     return pa.ListArray.from_arrays(pa.array(offsets), names)
 
