@@ -65,7 +65,7 @@ def load(directory: Path) -> State:
         text = path.read_text(encoding="utf-8") if path.exists() else '{"ports": {}, "secrets": {}, "cluster_id": ""}'
         old: dict[str, Any] = json.loads(text)
         state = State(
-            ports=_with_ports(old["ports"]),
+            ports=_with_ports(old["ports"] if _runs(directory) else _ours(old["ports"])),
             secrets={n: _secret(n) for n in _SECRETS} | old["secrets"],
             cluster_id=old["cluster_id"] or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
         )
@@ -74,13 +74,31 @@ def load(directory: Path) -> State:
     return state
 
 
+def _runs(directory: Path) -> bool:
+    """Whether some process runs the stack in ``directory`` now: then its ports are in use rightly."""
+    with (directory / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _ours(old: dict[str, int]) -> dict[str, int]:
+    """The ports that we may still use; another program may have taken some while this stack was down."""
+    kept = {name: port for name, port in old.items() if ports.usable(port)}
+    if "admin" not in kept or "admin_grpc" not in kept:
+        kept = {name: port for name, port in kept.items() if name not in ("admin", "admin_grpc")}
+    return kept
+
+
 def _with_ports(old: dict[str, int]) -> dict[str, int]:
     new = [n for n in _PORTS if n not in old]
     while True:
         found = {**old, **dict(zip(new, ports.pick(len(new), old.values()), strict=True))}
         # SeaweedFS's maintenance worker looks for the admin server's gRPC port there and nowhere else.
         found["admin"] = found["admin_grpc"] - 10_000
-        if "admin" in old or (ports.is_free(found["admin"]) and len(set(found.values())) == len(found)):
+        if "admin" in old or (ports.usable(found["admin"]) and len(set(found.values())) == len(found)):
             return found
 
 
