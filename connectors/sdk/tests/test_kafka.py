@@ -172,6 +172,12 @@ def test_impossible_settings_are_told_at_once(kafka: Callable[..., KafkaTranspor
         kafka(security_protocol="TELEPATHY")
 
 
+@pytest.mark.parametrize("name", ["acks", "enable.idempotence", "partitioner"])
+def test_what_the_promises_rest_on_cannot_be_overruled(kafka: Callable[..., KafkaTransport], name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"options may not set {name}"):
+        kafka(options={name: "0"})
+
+
 def test_an_event_larger_than_the_options_allow_uses_no_number(env: dict[str, str], kafka: Callable[..., KafkaTransport]) -> None:
     client = AuditClient(kafka(options={"message.max.bytes": 20_000}), service="checkout", tenant="acme")
     with pytest.raises(DeliveryError, match="does not take the event .*Message size too large.*check the transport's options"):

@@ -17,6 +17,13 @@ from auditwire._registry import schema_id as ask_registry
 from auditwire._transport import Full, Report
 
 log = logging.getLogger("auditwire")
+# What receipts and gap-free numbers rest on; not to be overruled.
+_PROMISED: dict[str, Any] = {"acks": "all", "enable.idempotence": True, "partitioner": "murmur2_random"}
+_DEFAULTS: dict[str, Any] = {
+    "compression.type": "lz4",
+    "socket.keepalive.enable": True,
+    "log_level": 3,  # what matters comes as an error or a report, in plain words
+}
 
 
 class KafkaTransport:
@@ -52,20 +59,16 @@ class KafkaTransport:
         self._config: dict[str, Any] = {
             "bootstrap.servers": bootstrap,
             "security.protocol": security_protocol,
-            "acks": "all",
-            "enable.idempotence": True,
-            "compression.type": "lz4",
             "linger.ms": linger * 1000,
             "message.timeout.ms": int(delivery_timeout * 1000),
             "queue.buffering.max.messages": queue_events,
             "queue.buffering.max.kbytes": max(1, queue_bytes >> 10),
-            "partitioner": "murmur2_random",
-            "socket.keepalive.enable": True,
-            "log_level": 3,  # what matters comes as an error or a report, in plain words
+            **_DEFAULTS,
+            **_PROMISED,
         }
         if security_protocol.startswith("SASL"):
             self._config |= {"sasl.mechanism": sasl_mechanism, "sasl.username": username, "sasl.password": password}
-        self._config |= options or {}
+        self._config |= _checked(options or {})
         self._lock = threading.Lock()
         self._problem = ""
         self._refused = False
@@ -185,6 +188,13 @@ class _Running:
         self.producer.flush(5)
         self._stopping.set()
         self._thread.join(5)
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    refused = sorted(options.keys() & _PROMISED.keys())
+    if refused:
+        raise ConfigurationError(f"options may not set {', '.join(refused)}: receipts and gap-free numbers rest on it")
+    return options
 
 
 def _refusal(error: KafkaException) -> str:
