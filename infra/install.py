@@ -14,15 +14,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / "auditwire-installed"
+VERSION = ".".join(map(str, sys.version_info[:3]))
 INPUTS = ("requirements.txt", "pyproject.toml", "connectors/sdk/pyproject.toml", "infra/install.py")
 
 
 def check() -> None:
     """End with a text that says what to install when something this machine must have is missing."""
     if sys.version_info < (3, 11):  # noqa: UP036 this file also runs on an older one, to say so
-        found = ".".join(map(str, sys.version_info[:3]))
         sys.exit(
-            f"Auditwire needs Python 3.11 or newer, and {sys.executable} is {found}. Name another: make PYTHON=python3.11 ..."
+            f"Auditwire needs Python 3.11 or newer, and {sys.executable} is {VERSION}. Name another: make PYTHON=python3.11 ..."
         )
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         sys.exit(
@@ -33,11 +33,16 @@ def check() -> None:
 
 
 def wanted() -> str:
-    """Changes whenever the environment must be made anew."""
-    digest = hashlib.sha256(sys.version.encode())
+    """Python's version and a digest: one that differs from the stamp's means install again."""
+    digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())
-    return digest.hexdigest()
+    return f"{VERSION} {digest.hexdigest()}"
+
+
+def stamp() -> str:
+    """What was wanted when the last installation ended well; empty when it did not."""
+    return STAMP.read_text(encoding="utf-8") if STAMP.exists() else ""
 
 
 def pinned(package: str) -> str:
@@ -59,8 +64,10 @@ def run(*argv: object) -> None:
 
 def install() -> None:
     """pip installs one package, uv; uv installs the rest. Every file is checked against its hash."""
+    whole = stamp().startswith(f"{VERSION} ")  # otherwise another Python's, or half of one
     STAMP.unlink(missing_ok=True)
-    run(sys.executable, "-m", "venv", VENV)
+    if not whole:
+        run(sys.executable, "-m", "venv", "--clear", VENV)
     only_uv = ROOT / ".cache" / "uv-requirement.txt"
     only_uv.write_text(pinned("uv"), encoding="utf-8")
     run(VENV / "bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", only_uv)
@@ -75,7 +82,7 @@ def main() -> None:
     (ROOT / ".cache").mkdir(exist_ok=True)
     with (ROOT / ".cache" / "install.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not STAMP.exists() or STAMP.read_text(encoding="utf-8") != wanted():
+        if stamp() != wanted():
             check()
             sys.stdout.write("installing into .venv (1.3 GB, most of it the servers)\n")
             sys.stdout.flush()
