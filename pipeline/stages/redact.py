@@ -81,8 +81,7 @@ def _suspects(group: list[Text], pattern: str, cuts: Cuts) -> list[Text]:
         return []
     data = [text.data() for text in group]
     offsets = np.cumsum([0, *(len(part) for part in data)], dtype=np.int64)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.concatenate(data))]
-    whole = pa.LargeStringArray.from_buffers(len(group), buffers[1], buffers[2])
+    whole = pa.LargeStringArray.from_buffers(len(group), pa.py_buffer(offsets), pa.py_buffer(np.concatenate(data)))
     return [text for text, hit in zip(group, _matches(whole, pattern), strict=True) if hit or (text.column, text.part) in cuts]
 
 
@@ -139,7 +138,7 @@ def _cut_values(batch: Batch, found: list[Text]) -> Cuts:
     for row, mark in zip(marks.rows().tolist(), marks.values.to_pylist(), strict=True):
         column, _, item = mark.partition("=")[0].partition("[")
         for text in found:
-            if row >= 0 and text.column == column:
+            if text.column == column:
                 cuts.setdefault((text.column, text.part), set()).update(_positions(text, row, item.rstrip("]")))
     return {key: np.array(sorted(positions), dtype=np.int64) for key, positions in cuts.items()}
 
@@ -172,7 +171,7 @@ def _changed_names(rows: int, changes: list[_Change]) -> pa.Array[Any]:
     fields = event_fields()
     keys = [change.text.rows()[change.positions] * len(fields) + fields.index(change.text.column) for change in changes]
     pairs = np.unique(np.concatenate([np.empty(0, np.int64), *keys]))
-    counts = np.bincount(pairs // len(fields), minlength=rows)[:rows]
+    counts = np.bincount(pairs // len(fields), minlength=rows)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     names = pa.array(fields).take(pa.array(pairs % len(fields)))
     return pa.ListArray.from_arrays(pa.array(offsets), names)

@@ -28,10 +28,7 @@ class Text:
         """Row of each value."""
         if self.offsets is None:
             return np.arange(len(self.values), dtype=np.int64)
-        first, last = self.offsets[0], self.offsets[-1]
-        rows = np.full(len(self.values), -1, dtype=np.int64)
-        rows[first:last] = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        return rows
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
     def name(self, position: int) -> str:
         """Name of one value as in truncated_fields: ``prompt`` or ``attributes[2]``."""
@@ -64,12 +61,18 @@ def _of_column(name: str, column: pa.Array[Any]) -> Iterator[Text]:
     if pa.types.is_string(column.type):
         yield Text(name, "", column, None)
     elif isinstance(column, pa.ListArray):
-        offsets = column.offsets.to_numpy().astype(np.int64)
-        if isinstance(column.values, pa.StructArray):
+        offsets, items = _items(column)
+        if isinstance(items, pa.StructArray):
             for part in ("key", "value"):
-                yield Text(name, part, column.values.field(part), offsets)
+                yield Text(name, part, items.field(part), offsets)
         else:
-            yield Text(name, "item", column.values, offsets)
+            yield Text(name, "item", items, offsets)
+
+
+def _items(column: Any) -> tuple[Indices, Any]:
+    """The items of a list column's own rows (a slice shares those of others), and where each row's begin."""
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    return offsets - offsets[0], column.values.slice(offsets[0], offsets[-1] - offsets[0])
 
 
 def with_texts(batch: Batch, changed: Mapping[tuple[str, str], pa.Array[Any]]) -> Batch:
@@ -83,8 +86,8 @@ def with_texts(batch: Batch, changed: Mapping[tuple[str, str], pa.Array[Any]]) -
 def _rebuilt(column: Any, part: str, values: pa.Array[Any]) -> pa.Array[Any]:
     if part == "":
         return values
+    offsets, items = _items(column)
     if part != "item":
-        pairs = column.values
-        fields = [values if field.name == part else pairs.field(field.name) for field in pairs.type]
-        values = pa.StructArray.from_arrays(fields, fields=list(pairs.type))
-    return pa.ListArray.from_arrays(column.offsets, values, type=column.type)
+        fields = [values if field.name == part else items.field(field.name) for field in items.type]
+        values = pa.StructArray.from_arrays(fields, fields=list(items.type))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=column.type)

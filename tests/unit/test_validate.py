@@ -106,11 +106,10 @@ def test_only_the_first_broken_rule_is_named_and_the_input_index_is_kept() -> No
 
 
 def test_rows_of_a_slice_are_judged_by_their_own_values() -> None:
-    whole = batch_of(
-        {"prompt": "\0"}, {"tools_offered": ["a\0"]}, {"tools_offered": ["a"]}, {"prompt": "x"}, {"tools_offered": ["\0"]}
-    )
-    kept, rejects = validate(Batch.of(whole.columns.slice(2, 3)), NOW_US)
-    assert (kept.index.tolist(), [r.index for r in rejects]) == ([0, 1], [2])
+    outside, fine, bad = {"prompt": "\0", "tools_offered": ["a\0"]}, {"tools_offered": ["a"]}, {"tools_offered": ["b", "\0"]}
+    whole = batch_of(outside, bad, fine, fine, outside)
+    kept, rejects = validate(Batch.of(whole.columns.slice(1, 3)), NOW_US)
+    assert (kept.index.tolist(), [r.index for r in rejects]) == ([1, 2], [0])
 
 
 def test_long_texts_are_cut_at_a_code_point_and_the_cut_is_written_down() -> None:
