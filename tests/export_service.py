@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +19,10 @@ from typing import Any, Self
 
 import httpx
 import pyarrow as pa
+import uvicorn
 import yaml
 from confluent_kafka import Consumer, TopicPartition
+from fastapi import FastAPI
 
 from connectors import avro
 from connectors.clickhouse.client import Client
@@ -115,6 +119,22 @@ def start(space: Space) -> Running:
     return Running(space, space.part_env("export"))
 
 
+@contextmanager
+def served(app: FastAPI) -> Iterator[httpx.Client]:
+    """The app in this process, on a port of its own; its worker is not running."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
 def ask(client: httpx.Client, **request: Any) -> str:
     """Ask for an extract of the day; returns its id."""
     answer = client.post("/v1/extracts", json={**DAY, **request})
@@ -151,8 +171,10 @@ def fetch_all(client: httpx.Client, extract: str) -> tuple[dict[str, Any], list[
 def clickhouse(space: Space, user: str = "admin") -> Iterator[Client]:
     """ClickHouse as one of the stack's users."""
     client = Client(space.env["AUDITWIRE_CLICKHOUSE_URL"], user, space.stack.state.secrets[f"clickhouse_{user}"])
-    yield client
-    client.close()
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def topic_id(space: Space) -> str:
@@ -184,8 +206,8 @@ def generate(space: Space, rows: int, tenant: str = "demo", day: str = "2026-11-
                 actor_id, agent_id, session_id, tool_name, tool_args, prompt, outcome, input_tokens, tools_offered,
                 processed_retention_class, kafka_topic_id, kafka_partition, kafka_offset, kafka_timestamp, event_digest)
             SELECT toString(generateUUIDv4()), {{tenant:String}}, ['tool.invoked', 'llm.requested', 'agent.step'][1 + number % 3],
-                toDateTime64({{day:String}}, 6, 'UTC') + toIntervalMicrosecond(intDiv(number * 86400000000, {{rows:UInt64}})),
-                occurred_at, 'load', 'agent', concat('user-', toString(number % 1000)), concat('agent-', toString(number % 50)),
+                toDateTime64({{day:String}}, 6, 'UTC') + toIntervalMicrosecond(intDiv(number * 86400000000, {{rows:UInt64}})) AS at,
+                at, 'load', 'agent', concat('user-', toString(number % 1000)), concat('agent-', toString(number % 50)),
                 concat('session-', toString(intDiv(number, 100))), 'search', concat('{{"q": "', hex(sipHash128(number)), '"}}'),
                 repeat(hex(sipHash128(number)), 10), 'success', number % 5000, ['a', 'b'], 'standard', {{topic_id:String}},
                 number % 4, intDiv(number, 4), now64(3), sipHash64(number)
