@@ -198,21 +198,21 @@ def store(space: Space, events: pa.RecordBatch, partitions: Sequence[int], offse
         client.insert(f"INSERT INTO {space.name}.events ({names}) FORMAT ArrowStream", [batch])
 
 
-def generate(space: Space, rows: int, tenant: str = "demo", day: str = "2026-11-02") -> None:
-    """Many events of one day made inside ClickHouse, spread evenly over it and over four partitions."""
+def generate(space: Space, rows: int, tenant: str = "demo", day: str = "2026-11-02", first: int = 0) -> None:
+    """Many events made inside ClickHouse, spread evenly over one day and four partitions, offsets from ``first`` / 4 on."""
     with clickhouse(space) as client:
         client.command(
             f"""INSERT INTO {space.name}.events (event_id, tenant_id, event_type, occurred_at, observed_at, source, actor_type,
                 actor_id, agent_id, session_id, tool_name, tool_args, prompt, outcome, input_tokens, tools_offered,
                 processed_retention_class, kafka_topic_id, kafka_partition, kafka_offset, kafka_timestamp, event_digest)
             SELECT toString(generateUUIDv4()), {{tenant:String}}, ['tool.invoked', 'llm.requested', 'agent.step'][1 + number % 3],
-                toDateTime64({{day:String}}, 6, 'UTC') + toIntervalMicrosecond(intDiv(number * 86400000000, {{rows:UInt64}})) AS at,
-                at, 'load', 'agent', concat('user-', toString(number % 1000)), concat('agent-', toString(number % 50)),
+                toDateTime64({{day:String}}, 6, 'UTC') +
+                    toIntervalMicrosecond(intDiv(number * 86400000000, {{rows:UInt64}})) AS at, at, 'load', 'agent', concat('user-', toString(number % 1000)), concat('agent-', toString(number % 50)),
                 concat('session-', toString(intDiv(number, 100))), 'search', concat('{{"q": "', hex(sipHash128(number)), '"}}'),
                 repeat(hex(sipHash128(number)), 10), 'success', number % 5000, ['a', 'b'], 'standard', {{topic_id:String}},
-                number % 4, intDiv(number, 4), now64(3), sipHash64(number)
+                number % 4, intDiv(number + {{first:UInt64}}, 4), now64(3), sipHash64(number)
             FROM numbers({{rows:UInt64}})""",
-            {"tenant": tenant, "day": day, "rows": rows, "topic_id": topic_id(space)},
+            {"tenant": tenant, "day": day, "rows": rows, "first": first, "topic_id": topic_id(space)},
             max_execution_time=600,
         )
 
