@@ -207,7 +207,8 @@ def generate(space: Space, rows: int, tenant: str = "demo", day: str = "2026-11-
                 processed_retention_class, kafka_topic_id, kafka_partition, kafka_offset, kafka_timestamp, event_digest)
             SELECT toString(generateUUIDv4()), {{tenant:String}}, ['tool.invoked', 'llm.requested', 'agent.step'][1 + number % 3],
                 toDateTime64({{day:String}}, 6, 'UTC') +
-                    toIntervalMicrosecond(intDiv(number * 86400000000, {{rows:UInt64}})) AS at, at, 'load', 'agent', concat('user-', toString(number % 1000)), concat('agent-', toString(number % 50)),
+                    toIntervalMicrosecond(intDiv(number * 86400000000, {{rows:UInt64}})) AS at,
+                at, 'load', 'agent', concat('user-', toString(number % 1000)), concat('agent-', toString(number % 50)),
                 concat('session-', toString(intDiv(number, 100))), 'search', concat('{{"q": "', hex(sipHash128(number)), '"}}'),
                 repeat(hex(sipHash128(number)), 10), 'success', number % 5000, ['a', 'b'], 'standard', {{topic_id:String}},
                 number % 4, intDiv(number + {{first:UInt64}}, 4), now64(3), sipHash64(number)
