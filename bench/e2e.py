@@ -98,11 +98,12 @@ def run(args: argparse.Namespace, directory: Path, console: Console) -> dict[str
             offsets.poll()
             time.sleep(0.2)
         load_seconds = time.monotonic() - load_start
+        console.print(f"load has ended after {load_seconds:.1f} s")
         over.set()
         probe.join(60)
         offsets.drained(300)
+        console.print(f"everything is stored {time.monotonic() - load_start:.1f} s after the load began; comparing")
         after = {} if args.faults else cpu_seconds(pids)
-        console.print("everything is stored; comparing")
         said = [json.loads(load.communicate()[0]) for load in loads]
         places, differences, stored = all_places(seen, token, TENANTS, directory)
         total = args.sdk_events + args.receiver_events

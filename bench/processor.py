@@ -17,9 +17,10 @@ from pathlib import Path
 
 import psutil
 
+from connectors.kafka_lanes import GroupOffsets
 from infra.stack import Stack
 from tests import space
-from tests.processing import PARTITIONS, Worker, bodies, committed, event_frame, produce, rows
+from tests.processing import PARTITIONS, Worker, bodies, event_frame, processor_cluster, produce, rows, wait_until
 
 TEXT = "The agent read the merge request, ran the linter twice and left a comment about the unused import in module {}. "
 
@@ -30,7 +31,7 @@ def preload(one: space.Space, count: int) -> float:
         2000,
         producer_id=lambda n: f"pod-{n % 8}",
         producer_epoch=1,
-        message=lambda n: TEXT.format(n) * 2,
+        message=lambda n: TEXT.format(n) * 4,
         tool_args=lambda n: json.dumps({"path": f"src/module_{n}.py", "line": n % 400}),
         agent_id="reviewer",
         agent_name="Code reviewer",
@@ -51,17 +52,19 @@ def preload(one: space.Space, count: int) -> float:
 
 def measure(one: space.Space, count: int) -> tuple[float, float, int]:
     """CPU seconds per million events, events per second, resident MB at the end."""
-    worker = Worker(one, "bench", ["-m", "pipeline", "processor"])
+    group = GroupOffsets(processor_cluster(one), f"{one.name}-processor")
+
+    def done() -> int:
+        return sum(group.committed(f"{one.name}.raw", partition) or 0 for partition in range(PARTITIONS))
+
+    worker = Worker(one, "bench")
     try:
-        process, began, at_start = psutil.Process(worker.process.pid), 0.0, 0.0
-        while (done := sum(max(0, offset) for offset in committed(one))) < count:
-            if done == 0:
-                began, at_start, warm = time.monotonic(), sum(process.cpu_times()[:2]), 0
-            elif not warm:
-                began, at_start, warm = time.monotonic(), sum(process.cpu_times()[:2]), done
-            time.sleep(0.02)
-        cpu, wall = sum(process.cpu_times()[:2]) - at_start, time.monotonic() - began
-        return cpu / (count - warm) * 1e6, (count - warm) / wall, process.memory_info().rss >> 20
+        process = psutil.Process(worker.process.pid)
+        wait_until(lambda: done() > 0)
+        before, cpu, began = done(), sum(process.cpu_times()[:2]), time.monotonic()
+        wait_until(lambda: done() >= count, 600)
+        events, seconds = count - before, time.monotonic() - began
+        return (sum(process.cpu_times()[:2]) - cpu) / events * 1e6, events / seconds, process.memory_info().rss >> 20
     finally:
         worker.stop()
 

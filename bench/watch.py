@@ -100,8 +100,8 @@ class Probe(threading.Thread):
 
     def run(self) -> None:
         user = {
-            "X-ClickHouse-User": self._env["AUDITWIRE_CLICKHOUSE_USER"],
-            "X-ClickHouse-Key": self._env["AUDITWIRE_CLICKHOUSE_PASSWORD"],
+            "X-ClickHouse-User": self._env["AUDITWIRE_OPERATOR_CLICKHOUSE_USER"],  # analysts have a quota of queries
+            "X-ClickHouse-Key": self._env["AUDITWIRE_OPERATOR_CLICKHOUSE_PASSWORD"],
         }
         sql = (
             b"SELECT count() FROM audit.events WHERE tenant_id = 'probe' AND event_type = 'probe.sent' AND event_id = {id:String}"
@@ -120,7 +120,7 @@ class Probe(threading.Thread):
                         )
                     except httpx.HTTPError:
                         continue
-                    if answer.text.strip() == "1":
+                    if answer.is_success and answer.text.strip() == "1":
                         self.seconds.append(time.monotonic() - start)
                         break
                     time.sleep(0.02)

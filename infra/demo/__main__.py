@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -26,7 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.demo", description=__doc__)
     parser.add_argument("--sessions", type=int, default=150, help="agent sessions per tenant (about ten events each)")
     args = parser.parse_args()
-    console, directory, start = Console(soft_wrap=True), CHECKOUT / ".auditwire" / "demo", time.monotonic()
+    console, directory, start = Console(soft_wrap=True), _directory(), time.monotonic()
     shutil.rmtree(directory, ignore_errors=True)
     console.rule("[bold]Auditwire demo")
     try:
@@ -40,6 +41,10 @@ def main() -> int:
     console.print(f"  {directory}/extract/   the extract with its manifest\n  {directory}/log/       the logs of every part")
     console.print("Next: [bold]make up[/bold] keeps everything running; README.md says what each user does first.")
     return 0
+
+
+def _directory() -> Path:
+    return Path(os.environ.get("AUDITWIRE_STATE_DIR") or CHECKOUT / ".auditwire") / "demo"
 
 
 def _supervisor(directory: Path, console: Console) -> Supervisor:
