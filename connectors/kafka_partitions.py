@@ -32,6 +32,7 @@ def topic_id_of(cluster: Cluster, topic: str, timeout: float = 20.0) -> str:
             raise TopicError(
                 f"topic {topic} is not there, or {cluster.username} may not see it: run `auditwired migrate`"
             ) from exc
+        admin.poll(0)  # hands the errors of the background to the watch
         said = watch.explain() or f"Kafka {cluster.bootstrap} did not describe {topic} ({error.name() if error else exc})"
         raise TopicError(said) from exc
     return str(found.topic_id)

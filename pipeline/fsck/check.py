@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +106,12 @@ class Checker:
         made = PartitionReport(place, scope.since, max(scope.since, until), low, end, done["clickhouse"], done["archive"])
         topic = CleanTopic(reader, self._registry, self.topic, partition)
         archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, partition)
-        with PartitionReader(self._cluster, f"{self._namespace}-operator") as other:
-            balance = Balance(place, self._ledger(other, ledger_topic, partition), must) if scope.since == 0 else None
+        with ExitStack() as stack:
+            balance = None
+            if scope.since == 0:
+                other = stack.enter_context(PartitionReader(self._cluster, f"{self._namespace}-operator"))
+                entries = stack.enter_context(closing(self._ledger(other, ledger_topic, partition)))
+                balance = Balance(place, entries, must)
             self._walk(report, made, Sides(topic, archived, balance), scope.window)
             if balance is not None:
                 balance.end(whole=until == end)
@@ -121,12 +125,26 @@ class Checker:
     def _walk(self, report: Report, made: PartitionReport, sides: Sides, step: int) -> None:
         since, until = made.since, made.until
         place: dict[str, str | int] = {"topic_id": self._topic_id, "partition": sides.topic.partition}
-        log = Windows(sides.topic.pieces(max(since, made.log_start), until))
-        stores = {
-            "clickhouse": Windows(sources.clickhouse(self._clickhouse, self._namespace, place, since, until)),
-            "archive": Windows(sources.archive(sides.archived, since, until)),
-        }
-        at = since
+        with ExitStack() as stack:
+            log, clickhouse, archive = (
+                Windows(stack.enter_context(closing(pieces)))
+                for pieces in (
+                    sides.topic.pieces(max(since, made.log_start), until),
+                    sources.clickhouse(self._clickhouse, self._namespace, place, since, until),
+                    sources.archive(sides.archived, since, until),
+                )
+            )
+            self._windows(report, made, sides.balance, (log, {"clickhouse": clickhouse, "archive": archive}), step)
+
+    def _windows(
+        self,
+        report: Report,
+        made: PartitionReport,
+        balance: Balance | None,
+        places: tuple[Windows, dict[str, Windows]],
+        step: int,
+    ) -> None:
+        (log, stores), at, until = places, made.since, made.until
         while at < until:
             below = at < made.log_start
             at = min(at + step, until, made.log_start if below else until)
@@ -134,11 +152,11 @@ class Checker:
             reference, found = window(made.place, None if below else log.take(at), held)
             made.events += len(reference)
             made.differences += report.add(found)
-            if sides.balance is not None:
-                sides.balance.feed(reference["stored"])
+            if balance is not None:
+                balance.feed(reference["stored"])
             self._tell(f"{made.place} {at} of {until}")
 
-    def _ledger(self, reader: PartitionReader, topic: str, partition: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _ledger(self, reader: PartitionReader, topic: str, partition: int) -> Generator[tuple[int, dict[str, Any]], None, None]:
         codec = RecordCodec("ledger_record", 0)
         low, end = reader.watermarks(topic, partition)
         for record in reader.read(topic, partition, low, end):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -20,7 +20,7 @@ from connectors.positions import Positions
 from pipeline.fsck.findings import Finding
 from pipeline.sink.decode import Decoder, Schemas, UnreadableError
 
-Pieces = Iterator[tuple[int, Positions]]
+Pieces = Generator[tuple[int, Positions], None, None]
 """Positions in order, each piece with an offset below which no later piece has anything."""
 CHUNK = 5_000
 CLICKHOUSE_WINDOW = 1_000_000
@@ -30,7 +30,7 @@ FOREVER = 2**63 - 1
 class Windows:
     """Pieces, taken window by window."""
 
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, pieces: Iterator[tuple[int, Positions]]) -> None:
         self._pieces, self._held, self._floor = pieces, positions.empty(), -1
 
     def take(self, until: int) -> Positions:

@@ -1,0 +1,202 @@
+"""`auditwired fsck` on real servers: agrees when nothing is wrong, and names every kind of tampering."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from tests import archive_bucket
+from tests.fsck_world import AccountedTopic, found, fsck, overwrite, query, store
+from tests.sinks import until
+from tests.space import Space
+
+
+@pytest.fixture(scope="module")
+def untouched(new_space: Callable[[], Space]) -> Space:
+    """Both stores filled, nothing tampered with; tests of this module only look."""
+    space = new_space()
+    space.provision()
+    topic = AccountedTopic(space)
+    topic.write(300)
+    topic.write(80, commit=False)
+    topic.write(200)
+    store(topic)
+    return space
+
+
+@pytest.fixture
+def filled(provisioned: Space) -> Space:
+    topic = AccountedTopic(provisioned)
+    topic.write(200, partitions=(0,))
+    topic.write(100, partitions=(0,))
+    store(topic)
+    return provisioned
+
+
+def test_three_equal_places_agree(untouched: Space) -> None:
+    code, out, err = fsck(untouched)
+    assert (code, err) == (0, ""), out
+    assert out.splitlines()[-1].endswith("500 events in 4 partitions agree in topic, ClickHouse and archive")
+    assert "2 ledger records: agree" in out
+
+
+def test_scope_window_and_progress(untouched: Space) -> None:
+    code, out, err = fsck(
+        untouched, "--partition", "1", "--since", "20", "--until", "90", "--window", "7", "--json", "--progress"
+    )
+    assert code == 0
+    (partition,) = json.loads(out)["partitions"]
+    assert (partition["since"], partition["until"], partition["events"], partition["ledger_records"]) == (20, 90, 70, None)
+    assert "events[1] 27 of 90" in err
+
+
+def test_what_is_not_stored_yet_is_said_and_is_no_difference(provisioned: Space) -> None:
+    topic = AccountedTopic(provisioned)
+    topic.write(100, partitions=(0, 1, 2, 3))
+    store(topic)
+    topic.write(40, partitions=(0,))
+    code, out, _ = fsck(provisioned)
+    assert code == 0
+    assert re.search("not yet covered: the clean topic ends at 67, ClickHouse has committed 2[56], the archive 2[56]", out)
+
+
+def test_tampering_with_clickhouse_is_named(filled: Space) -> None:
+    events = f"`{filled.name}`.events"
+    for sql in (
+        f"ALTER TABLE {events} DELETE WHERE kafka_offset IN (17, 18)",
+        f"ALTER TABLE {events} UPDATE prompt = concat(prompt, ' ') WHERE kafka_offset = 40",
+        f"ALTER TABLE {events} UPDATE event_digest = 1 WHERE kafka_offset = 50",
+    ):
+        query(filled, sql + " SETTINGS mutations_sync = 2")
+    query(filled, f"INSERT INTO {events} SELECT * FROM {events} WHERE kafka_offset = 60")
+    marker = 200  # where the first transaction ended: no event is there
+    query(
+        filled,
+        f"INSERT INTO {events} SELECT * REPLACE ({marker} AS kafka_offset) FROM (SELECT * FROM {events} WHERE kafka_offset = 61)",
+    )
+    assert found(filled) == {
+        ("missing_in_clickhouse", 17),
+        ("digest_differs", 40),
+        ("stored_digest_differs", 50),
+        ("stored_twice", 60),
+        ("not_in_topic", marker),
+    }
+
+
+def _first(space: Space, retention_class: str) -> str:
+    return next(archive_bucket.bucket(space).keys(f"events/class={retention_class}/"))
+
+
+def test_tampering_with_the_archive_is_named(filled: Space, tmp_path: Path) -> None:
+    key = _first(filled, "standard")
+    offsets: list[int] = []
+
+    def change(table: pa.Table) -> pa.Table:
+        table = table.sort_by("kafka_offset")
+        offsets.extend(table["kafka_offset"].to_pylist()[:2])
+        prompts: Any = pc.if_else(pc.equal(table["kafka_offset"], offsets[1]), "changed", table["prompt"])
+        return table.set_column(table.schema.names.index("prompt"), table.schema.field("prompt"), prompts).slice(1)
+
+    overwrite(filled, key, change, tmp_path / "copy")
+    assert found(filled) == {
+        ("missing_in_archive", offsets[0]),
+        ("digest_differs", offsets[1]),
+        ("bad_object", None),
+        ("extra_version", None),
+    }
+
+
+def test_a_hidden_object_and_a_stray_one_are_named(filled: Space, tmp_path: Path) -> None:
+    hidden, other = _first(filled, "short"), _first(filled, "standard")
+    bucket = archive_bucket.bucket(filled)
+    bucket.download(other, tmp_path / "copy")
+    archive_bucket.hide(filled, hidden)
+    bucket.put(other.replace("class=standard", "class=stray"), tmp_path / "copy", {})
+    bucket.put("events/notes.txt", tmp_path / "copy", {})
+    kinds = {kind for kind, _ in found(filled)}
+    assert kinds == {"missing_in_archive", "missing_object", "hidden_object", "stray_object", "unknown_object"}
+
+
+def test_manifests_that_lie_are_named(filled: Space, tmp_path: Path) -> None:
+    bucket = archive_bucket.bucket(filled)
+    key = next(bucket.keys("ranges/"))
+    manifest = json.loads(bucket.read(key))
+    shifted = {**manifest, "start": 5, "end": manifest["end"] + 5}
+    (tmp_path / "shifted").write_text(json.dumps(shifted))
+    folder, _, name = key.rpartition("/")
+    end, _, start = name.removesuffix(".json").partition("-")
+    bucket.put(f"{folder}/{int(end) + 5:020d}-{int(start) + 5:020d}.json", tmp_path / "shifted", {})
+    (tmp_path / "broken").write_text("{")
+    bucket.put(f"{folder}/{int(end) + 6:020d}-{int(start) + 6:020d}.json", tmp_path / "broken", {})
+    kinds = {kind for kind, _ in found(filled)}
+    assert {"overlapping_ranges", "bad_manifest", "bad_metadata", "stored_twice"} <= kinds
+
+
+def test_a_ledger_that_counted_other_events_is_named(provisioned: Space) -> None:
+    topic = AccountedTopic(provisioned)
+    topic.write(50, partitions=(0,))
+    topic.write(50, partitions=(0,), off_by=1)
+    store(topic)
+    assert found(provisioned) == {("ledger_differs", None)}
+
+
+def test_a_foreign_record_in_the_clean_topic_is_named(filled: Space) -> None:
+    topic = AccountedTopic(filled, "audit-foreigner")
+    topic._producer.begin_transaction()
+    topic._producer.produce(topic.name, b"not an event", partition=0)
+    topic._producer.commit_transaction(60)
+    assert _covered(filled) == {("unreadable_in_topic", 302)}
+
+
+def _covered(space: Space) -> set[tuple[str, int | None]]:
+    """Findings after the sinks, which stop before such a record, were told to go on behind it."""
+    topic = AccountedTopic(space, "audit-mover")
+    for sink in ("clickhouse", "archive"):
+        consumer = Consumer({**topic.client, "group.id": f"{space.name}-{sink}-sink", "log_level": 3})
+        end = consumer.get_watermark_offsets(TopicPartition(topic.name, 0), 20)[1]
+        until(partial(_commits, consumer, TopicPartition(topic.name, 0, end)))
+        consumer.close()
+    return found(space)
+
+
+def _commits(consumer: Consumer, end: TopicPartition) -> bool:
+    """True once the group has no members left, killed ones included."""
+    try:
+        return bool(consumer.commit(offsets=[end], asynchronous=False))
+    except KafkaException:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "text"),
+    [
+        ("CLICKHOUSE_URL", "http://127.0.0.1:1", "AUDITWIRE_CLICKHOUSE_URL"),
+        ("S3_ENDPOINT", "http://127.0.0.1:1", "AUDITWIRE_S3_ENDPOINT"),
+        ("OPERATOR_S3_SECRET_ACCESS_KEY", "wrong", "its secret is wrong"),
+        ("OPERATOR_CLICKHOUSE_PASSWORD", "wrong", "refused the name or password of user operator"),
+        ("SCHEMA_REGISTRY_URL", "http://127.0.0.1:1", "AUDITWIRE_SCHEMA_REGISTRY_URL"),
+        ("OPERATOR_KAFKA_PASSWORD", "wrong", "refused the password of user operator"),
+        ("KAFKA_BOOTSTRAP", "127.0.0.1:1", "AUDITWIRE_KAFKA_BOOTSTRAP"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_ends_with_2(untouched: Space, setting: str, value: str, text: str) -> None:
+    begun = time.monotonic()
+    code, out, err = fsck(untouched, **{setting: value})
+    assert (code, out) == (2, "")
+    assert text in err and "Traceback" not in err
+    assert time.monotonic() - begun < 60
+
+
+def test_a_partition_that_is_not_there_ends_with_2(untouched: Space) -> None:
+    code, _, err = fsck(untouched, "--partition", "0", "9")
+    assert code == 2 and "not [9]: correct --partition" in err
