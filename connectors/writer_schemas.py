@@ -6,6 +6,7 @@ Bytes of a newer schema decode with an older one without an error and lose the n
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ import schemas
 from connectors.registry import SchemaRegistry, UnknownSchema
 
 EVENT_NAME = "auditwire.AuditEvent"
+MISSED_SECONDS = 30.0  # junk must not make a request to the registry for each record
 
 
 class NewerSchema(Exception):  # noqa: N818
@@ -40,11 +42,18 @@ class WriterSchemas:
         self._canonical = {_canonical(text) for text in texts}
         self._fields = {f["name"]: _shape(f) for f in json.loads(texts[0])["fields"]}
         self._found: dict[int, str] = {}
+        self._missed: dict[int, float] = {}
 
     def text_of(self, schema_id: int) -> str:
         """Schema to decode with. Raises NotAnEvent, NewerSchema, or RegistryError (no answer: wait and ask again)."""
         if schema_id not in self._found:
-            self._found[schema_id] = self._look_up(schema_id)
+            if time.monotonic() - self._missed.get(schema_id, -MISSED_SECONDS) < MISSED_SECONDS:
+                raise NotAnEvent(f"schema {schema_id} is not {EVENT_NAME}")
+            try:
+                self._found[schema_id] = self._look_up(schema_id)
+            except NotAnEvent:
+                self._missed[schema_id] = time.monotonic()
+                raise
         return self._found[schema_id]
 
     def _look_up(self, schema_id: int) -> str:

@@ -135,21 +135,27 @@ def _decoded(
 ) -> tuple[Batch, list[bytes], list[Reject]]:
     """Rows in record order, the raw bodies by record, and what is no event."""
     values = [record.value or b"" for record in records]
+    heads = [value[:5] for value in values]
     bodies = [value[5:] for value in values]
+    schemas_of = {head: _writer(head, writers) for head in set(heads)}
     groups: dict[str, list[int]] = {}
     bad: list[Reject] = []
-    for index, value in enumerate(values):
+    for index, head in enumerate(heads):
+        schema = schemas_of[head]
         if index in skip:
             continue
-        schema_id = avro.schema_id_of(value)
-        schema = writers[schema_id] if schema_id is not None else None
         if schema is None:
-            bad.append(_reject(index, "decode", "bad_frame" if schema_id is None else "unknown_schema"))
+            bad.append(_reject(index, "decode", "bad_frame" if avro.schema_id_of(head) is None else "unknown_schema"))
         else:
             groups.setdefault(schema, []).append(index)
     parts = [_group(bodies, schema, indexes) for schema, indexes in groups.items()]
     bad += [reject for _, rejected in parts for reject in rejected]
     return _together([batch for batch, _ in parts]), bodies, bad
+
+
+def _writer(head: bytes, writers: Mapping[int, str | None]) -> str | None:
+    schema_id = avro.schema_id_of(head)
+    return None if schema_id is None else writers[schema_id]
 
 
 def _group(bodies: Sequence[bytes], schema: str, indexes: list[int]) -> tuple[Batch, list[Reject]]:

@@ -90,6 +90,7 @@ class Host:
     stop: Callable[[int, str], None]  # exit code and reason: the process must end
     safety: Safety = field(default_factory=Safety)
     lost_after: float = LOST_AFTER
+    fenced_pause: float = 1.0  # longer than a heartbeat: a zombie learns first that it owns nothing
 
 
 class Lane:
@@ -285,7 +286,7 @@ class Lane:
             self._host.stop(
                 EXIT_STUCK, f"{self.name}: refused {self._fenced} times in a row: is another deployment using the same namespace?"
             )
-        await self._pause(1.0 + random.random())  # noqa: S311  # longer than a heartbeat: a zombie learns first
+        await self._pause(self._host.fenced_pause * (1.0 + random.random()))  # noqa: S311
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

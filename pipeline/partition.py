@@ -11,7 +11,7 @@ from connectors.avro import RecordCodec, schema_id_of
 from connectors.kafka import Cluster
 from connectors.kafka_chunks import RawRecord
 from connectors.kafka_lanes import MAX_MESSAGE_BYTES, GroupOffsets, Output, RefusedToStart, Safety, Session
-from connectors.kafka_read import PartitionReader, ReadError
+from connectors.kafka_read import PartitionReader
 from connectors.registry import RegistryError
 from connectors.writer_schemas import NewerSchema, NotAnEvent, WriterSchemas
 from pipeline import ledger as book
@@ -128,16 +128,19 @@ class PartitionWork:
 
     def _writers(self, records: Sequence[RawRecord]) -> tuple[dict[int, str | None], int]:
         """Writer's schemas of the records, and how many records come before one of a schema that is too new."""
-        ids = [schema_id_of(record.value or b"") for record in records]
+        heads = [(record.value or b"")[:5] for record in records]
         found: dict[int, str | None] = {}
-        usable = len(ids)
-        for schema_id in {i for i in ids if i is not None}:
+        usable = len(heads)
+        for head in set(heads):
+            schema_id = schema_id_of(head)
+            if schema_id is None:
+                continue
             try:
                 found[schema_id] = self._shared.writers.text_of(schema_id)
             except NotAnEvent:
                 found[schema_id] = None
             except NewerSchema as exc:
-                usable = min(usable, ids.index(schema_id))
+                usable = min(usable, heads.index(head))
                 if usable == 0:
                     raise Blocked(str(exc), alarm=True) from None
             except RegistryError as exc:
@@ -205,6 +208,3 @@ class PartitionWork:
         session, self._session = self._session, None
         if session is not None:
             session.close()
-
-
-__all__ = ["PartitionWork", "Planned", "ReadError", "Shared", "Topics"]
