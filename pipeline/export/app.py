@@ -72,8 +72,9 @@ def run(values: settings.Export) -> int:
     worker = Worker(connected)
     admin_server = admin.serve("export", values.admin_listen, worker.healthy)
     host, _, port = values.listen.rpartition(":")
+    app = create_app(values, connected, worker)
     config = uvicorn.Config(
-        create_app(values, connected, worker), host=host or "127.0.0.1", port=int(port), log_config=None, access_log=False
+        app, host=host or "127.0.0.1", port=int(port), log_config=None, access_log=False, timeout_graceful_shutdown=10
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises it a second time, after its own end
