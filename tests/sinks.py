@@ -173,6 +173,12 @@ class SinkProcess:
         assert self.process is not None
         return self.process.poll() is not None
 
+    def stopped(self) -> bool:
+        """SIGSTOP has taken hold."""
+        assert self.process is not None
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     def text(self) -> str:
         """Its log so far, with the stack of each of its threads while it lives."""
         if not self.died():

@@ -162,6 +162,7 @@ class ClickHouseClaim:
         self._written = plan
 
     def _insert(self, plan: Plan, batch: pa.RecordBatch) -> None:
+        self.store.points("before_write")
         token = f"{plan.topic_id}/{plan.partition}/{plan.start}-{plan.end}/{plan.attempt}"
         try:
             self.store.client.insert(
