@@ -17,10 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from connectors.kafka_lanes import GroupOffsets
 from infra.stack import Stack
 from tests import space
-from tests.processing import PARTITIONS, Worker, bodies, event_frame, processor_cluster, produce, rows, wait_until
+from tests.processing import PARTITIONS, Worker, bodies, committed, event_frame, produce, rows, wait_until
 
 TEXT = "The agent read the merge request, ran the linter twice and left a comment about the unused import in module {}. "
 
@@ -52,10 +51,9 @@ def preload(one: space.Space, count: int) -> float:
 
 def measure(one: space.Space, count: int) -> tuple[float, float, int]:
     """CPU seconds per million events, events per second, resident MB at the end."""
-    group = GroupOffsets(processor_cluster(one), f"{one.name}-processor")
 
     def done() -> int:
-        return sum(group.committed(f"{one.name}.raw", partition) or 0 for partition in range(PARTITIONS))
+        return sum(max(0, offset) for offset in committed(one))
 
     worker = Worker(one, "bench")
     try:

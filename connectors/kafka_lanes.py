@@ -24,6 +24,7 @@ MAX_MESSAGE_BYTES = 2_097_152  # as max.message.bytes of the output topics
 Output = tuple[str, bytes | None, bytes]  # topic, key, value; the partition is that of the input
 Point = Callable[[str], None]
 
+_SILENT = {"log_level": 0}  # in an outage librdkafka writes forty lines a second; callers log what it raises
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 
 
@@ -69,7 +70,11 @@ class GroupOffsets:
 
     def __init__(self, cluster: Cluster, group: str) -> None:
         self.group = group
-        self._consumer = Consumer(consumer_config(cluster, group))
+        self._consumer = Consumer({**consumer_config(cluster, group), **_SILENT})
+
+    def close(self) -> None:
+        """Drop the consumer."""
+        self._consumer.close()
 
     def metadata(self) -> object:
         """Group metadata for `send_offsets_to_transaction`: no member, so that no rebalance can refuse it."""
@@ -203,7 +208,7 @@ def _id(group: str, topic: str, partition: int, safety: Safety) -> str:
 
 
 def _config(cluster: Cluster, transactional_id: str, timeout_ms: int) -> dict[str, Any]:
-    return producer_config(
+    config = producer_config(
         cluster,
         transactional_id=transactional_id,
         transaction_timeout_ms=timeout_ms,
@@ -213,6 +218,7 @@ def _config(cluster: Cluster, transactional_id: str, timeout_ms: int) -> dict[st
         queue_buffering_max_messages=200_000,
         queue_buffering_max_kbytes=262_144,
     )
+    return {**config, **_SILENT}
 
 
 def _again(call: Callable[..., Any], limit: float, *args: Any) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 import schemas
 from connectors import avro
 from connectors.kafka import Cluster, Secret, cluster_of, producer_config
+from connectors.kafka_lanes import GroupOffsets
 from connectors.kafka_read import PartitionReader, Record
 from connectors.registry import SchemaRegistry
 from pipeline import settings
@@ -147,11 +148,13 @@ class Worker:
 
 
 def committed(space: Space, partitions: int = PARTITIONS) -> list[int]:
-    """The group's committed offset of each raw partition; -1 where there is none."""
-    from connectors.kafka_lanes import GroupOffsets
-
+    """The group's committed offset of each raw partition; -1 where there is none, or Kafka does not tell just now."""
     offsets = GroupOffsets(processor_cluster(space), f"{space.name}-processor")
-    found = [offsets.committed(f"{space.name}.raw", p) for p in range(partitions)]
+    try:
+        found = [offsets.committed(f"{space.name}.raw", p) for p in range(partitions)]
+    except KafkaException:
+        found = [None] * partitions
+    offsets.close()
     return [-1 if offset is None else offset for offset in found]
 
 
