@@ -18,12 +18,12 @@ from connectors.kafka import cluster_of
 from connectors.kafka_chunks import Chunk
 from connectors.kafka_faust import ChunkConsumer, application
 from connectors.kafka_lanes import ALL_SAFE, GroupOffsets, Point, Safety, Session, nothing
-from connectors.registry import RegistryError, SchemaRegistry
+from connectors.registry import RegistryError, SchemaRegistry, UnknownSchema
 from connectors.writer_schemas import WriterSchemas
 from pipeline import admin, metrics, settings
 from pipeline.chain import MAX_EVENT_BYTES, Context
 from pipeline.janitor import Janitor
-from pipeline.lane import Budget, Host, Lane
+from pipeline.lane import EXIT_REFUSED, EXIT_STUCK, Budget, Host, Lane
 from pipeline.partition import PartitionWork, Shared, Topics
 from pipeline.sealing import Sealer, SealingError
 
@@ -69,7 +69,8 @@ class Processor:
             self.prepare()
         except (RegistryError, SealingError) as exc:
             log.critical("%s", exc)
-            return 78
+            waiting_helps = isinstance(exc, RegistryError) and not isinstance(exc, UnknownSchema)
+            return EXIT_STUCK if waiting_helps else EXIT_REFUSED
         admin.serve("processor", self._values.admin_listen, self.healthy)
         try:
             asyncio.run(self._serve())
@@ -141,7 +142,7 @@ class Processor:
             self._offsets.group,
             self._topics.raw,
             new_lane=self._new_lane,
-            on_dead=lambda why: self._stop(75, why),
+            on_dead=lambda why: self._stop(EXIT_STUCK, why),
             deliver=self._deliver,
             session_timeout=self._values.session_timeout_ms / 1000,
             data_dir=self._values.data_dir,
@@ -153,10 +154,19 @@ class Processor:
         app.finalize()
         starting = loop.create_task(app.start())
         await asyncio.wait([starting, loop.create_task(self._over.wait())], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done() and (failed := starting.exception()) is not None:
+            self._stop(EXIT_STUCK, f"{self._unreachable()} ({type(failed).__name__})")
         await self._over.wait()
         for task in (watch, janitor):
             task.cancel()
         await self._end(app, starting)
+
+    def _unreachable(self) -> str:
+        cluster = self._cluster
+        return (
+            f"Kafka {cluster.bootstrap} did not let user {cluster.username} in: is it up, are AUDITWIRE_KAFKA_BOOTSTRAP and "
+            "AUDITWIRE_PROCESSOR_KAFKA_PASSWORD right?"
+        )
 
     async def _end(self, app: Any, starting: asyncio.Task[Any]) -> None:
         """Commits in flight get a second, leaving the group a few; whatever is left is ended by the next owner."""
@@ -170,7 +180,7 @@ class Processor:
 
     def _new_lane(self, consumer: ChunkConsumer, tp: Any, before: asyncio.Task[None] | None) -> Lane:
         if len(consumer.lanes) >= MAX_PARTITIONS:
-            self._stop(75, f"more than {MAX_PARTITIONS} partitions were assigned to this process: start more processes")
+            self._stop(EXIT_STUCK, f"more than {MAX_PARTITIONS} partitions were assigned to this process: start more processes")
         self._consumer = consumer
         values = self._values
         host = Host(
@@ -204,7 +214,7 @@ class Processor:
         while True:
             await asyncio.sleep(1.0)
             if app.crashed or (app.should_stop and not self._over.is_set()):
-                self._stop(75, f"Faust stopped ({type(app.crash_reason).__name__}): start again")
+                self._stop(EXIT_STUCK, f"Faust stopped ({type(app.crash_reason).__name__}): start again")
             metrics.PROCESSOR_HELD_BYTES.set(self._budget.held)
             if time.monotonic() - self._looked > LOOK_EVERY:
                 await self._look()
