@@ -115,7 +115,7 @@ def eaten_token(topic: CleanTopic, *controls: str) -> Difference:
         for end in (10, 11):
             token = f"{topic_id}/0/0-{end}/1"
             client.command(
-                "INSERT INTO events (kafka_partition, kafka_timestamp, processed_retention_class) VALUES (77, now64(3), 'standard')",
+                "INSERT INTO events (kafka_partition, kafka_timestamp, processed_retention_class) SELECT 77, now(), 'standard'",
                 database=topic.space.name,
                 insert_deduplication_token=token,
             )
