@@ -177,8 +177,8 @@ class ArchiveClaim:
 
     def _other_content(self, key: str) -> RejectedError:
         return RejectedError(
-            f"{self._bucket.name}/{key} exists with other content; nothing was overwritten. Was the topic made anew, or do two"
-            " pipelines share the bucket? Keep the object, run `auditwired fsck`, and give each pipeline a bucket of its own;"
+            f"{self._bucket.name}/{key} exists with other content; nothing was overwritten. Did somebody else write it, or were"
+            " records of the topic replaced? Keep both, run `auditwired fsck`, and only then commit an offset to go on from;"
             " see docs/archive.md"
         )
 

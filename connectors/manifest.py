@@ -1,7 +1,9 @@
 """Names in the archive bucket, and the manifest that closes a range. Pure.
 
-    events/class=<c>/dt=<day>/<topic>-<partition>-<start>-<end>-v<schema>.parquet     the events of one range and retention class
-    ranges/<topic>/<topic id>/<partition>/<end>-<start>.json                          its manifest, written when all are there
+    events/class=<c>/dt=<day>/<topic>-<topic id>-<partition>-<start>-<end>-v<schema>.parquet   a range's events of one class
+    ranges/<topic>/<topic id>/<partition>/<end>-<start>.json                                   its manifest, written last
+
+The topic id tells a topic that was made anew from the one before it, whose offsets were the same.
 
 ``dt`` is the UTC day in which the broker appended the first record of the range. A manifest lists every object of its range, so
 what a range consists of, and where the archive stands, is known without the topic. ``end`` comes first in its name: one listing
@@ -15,14 +17,14 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from connectors.ranges import Plan
 
 EVENTS = "events/"
 RANGES = "ranges/"
 OBJECT = re.compile(
-    r"events/class=[^/]+/dt=\d{4}-\d\d-\d\d/(?P<topic>[^/]+)-(?P<partition>\d{3,})-(?P<start>\d{20})-(?P<end>\d{20})-v\d+\.parquet"
+    r"events/class=[^/]+/dt=\d{4}-\d\d-\d\d/(?P<stem>[^/]+)-(?P<partition>\d{3,})-(?P<start>\d{20})-(?P<end>\d{20})-v\d+\.parquet"
 )
 NO_CLASS = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark and DuckDB read as null
 
@@ -110,9 +112,9 @@ def range_of(key: str) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class ObjectName:
-    """What an object's key says."""
+    """What an object's key says; ``stem`` is that of its topic (`stem_of`)."""
 
-    topic: str
+    stem: str
     partition: int
     start: int
     end: int
@@ -121,11 +123,16 @@ class ObjectName:
 def object_of(key: str) -> ObjectName | None:
     """The parts of a key of `object_key`; None for another key."""
     found = OBJECT.fullmatch(key)
-    return ObjectName(unquote(found["topic"]), *(int(found[n]) for n in ("partition", "start", "end"))) if found else None
+    return ObjectName(found["stem"], *(int(found[n]) for n in ("partition", "start", "end"))) if found else None
+
+
+def stem_of(topic: str, topic_id: str) -> str:
+    """How the names of a topic's objects begin."""
+    return f"{quote(topic, safe='')}-{quote(topic_id, safe='')}"
 
 
 def object_key(plan: Plan, retention_class: str, first_timestamp_ms: int) -> str:
     """Key of the events of one retention class in a range; the class is percent-encoded."""
     day = datetime.fromtimestamp(first_timestamp_ms / 1000, UTC).strftime("%Y-%m-%d")
-    name = f"{quote(plan.topic, safe='')}-{plan.partition:03d}-{plan.start:020d}-{plan.end:020d}-v{plan.schema}"
+    name = f"{stem_of(plan.topic, plan.topic_id)}-{plan.partition:03d}-{plan.start:020d}-{plan.end:020d}-v{plan.schema}"
     return f"{EVENTS}class={quote(retention_class, safe='') or NO_CLASS}/dt={day}/{name}.parquet"

@@ -166,12 +166,13 @@ class Checker:
         """What is wrong in the bucket besides the events."""
         for complaint in odd_versions(self._bucket):
             yield Finding(complaint.kind, complaint.key, complaint.text)
+        stem = manifest.stem_of(self.topic, self._topic_id)
         bounds = {number: (p.since, p.until) for number, p in zip(chosen, partitions, strict=True)}
         for key in self._bucket.keys(manifest.EVENTS):
             named = manifest.object_of(key)
             if named is None:
                 yield Finding("unknown_object", key, "its name is not one that the archive sink gives")
-            elif named.topic == self.topic and named.partition in bounds and key not in listed:
+            elif named.stem == stem and named.partition in bounds and key not in listed:
                 since, until = bounds[named.partition]
                 if since <= named.start and named.end <= until:
                     yield Finding("stray_object", key, "no manifest lists it")

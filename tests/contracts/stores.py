@@ -10,10 +10,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
+from connectors import parquet
+from connectors.archive import Archive
 from connectors.clickhouse import migrations, store
 from connectors.clickhouse.store import ClickHouseStore
 from connectors.memory import MemoryStore
+from connectors.spill import SpillFolder
 from pipeline.sink.plan import Store
+from tests import archive_bucket
 from tests.sinks import clickhouse
 from tests.space import Space
 
@@ -51,7 +55,27 @@ def clickhouse_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield Bench(ClickHouseStore(sink, space.name), read)
 
 
-BENCHES = {"memory": memory, "clickhouse": clickhouse_bench}
+@contextmanager
+def archive_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    make: Callable[[], Space] = request.getfixturevalue("new_space")
+    space = make()
+    archive_bucket.create(space)
+    bucket, copy = archive_bucket.bucket(space), space.folder / "copy.parquet"
+
+    def read(topic_id: str, partition: int) -> pa.RecordBatch:
+        tables = [parquet.schema().empty_table()]
+        for key in bucket.keys("events/"):
+            if f"-{topic_id}-{partition:03d}-" in key:
+                bucket.download(key, copy)
+                tables.append(pa.Table.from_batches(list(parquet.read(copy))))
+        whole = pa.concat_tables(tables).sort_by("kafka_offset").combine_chunks()
+        return parquet.events_of(whole.to_batches()[0])
+
+    with SpillFolder(space.folder / "spill", 256 << 20) as spill:
+        yield Bench(Archive(bucket, spill), read, fences=False)
+
+
+BENCHES = {"memory": memory, "clickhouse": clickhouse_bench, "archive": archive_bench}
 
 
 def new_topic_id() -> str:

@@ -62,16 +62,21 @@ def test_other_names_are_refused(key: str) -> None:
 def test_an_object_is_found_by_class_and_day(name: str, folder: str) -> None:
     key = manifest.object_key(PLAN, name, 1_793_577_599_999)
     assert key == (
-        f"events/{folder}/dt=2026-11-01/audit.events-002-00000000000000000100-00000000000000004100-v{PLAN.schema}.parquet"
+        f"events/{folder}/dt=2026-11-01/audit.events-{PLAN.topic_id}-002-"
+        f"00000000000000000100-00000000000000004100-v{PLAN.schema}.parquet"
     )
 
 
 def test_a_key_says_which_range_it_is_of() -> None:
     plan = replace(PLAN, topic="audit-x.events-1")
     key = manifest.object_key(plan, "a-1", 0)
-    assert manifest.object_of(key) == manifest.ObjectName("audit-x.events-1", 2, 100, 4100)
+    assert manifest.object_of(key) == manifest.ObjectName(manifest.stem_of("audit-x.events-1", PLAN.topic_id), 2, 100, 4100)
     assert manifest.object_of(key + "x") is None
     assert manifest.object_of("events/notes.txt") is None
+
+
+def test_a_topic_made_anew_has_names_of_its_own() -> None:
+    assert manifest.object_key(PLAN, "a", 0) != manifest.object_key(replace(PLAN, topic_id="another"), "a", 0)
 
 
 @given(st.lists(st.text(max_size=20), min_size=2, max_size=2, unique=True))
