@@ -52,7 +52,7 @@ def test_up_look_around_status_down(tmp_path: Path) -> None:
     finally:
         down = make("down", state)
     assert down.returncode == 0, down.stdout + down.stderr
-    assert make("status", state).returncode == 1
+    assert make("status", state).returncode != 0
     _none_left(state)
 
 
