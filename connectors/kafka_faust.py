@@ -316,7 +316,7 @@ def application(
         broker_max_poll_interval=600.0,
         consumer_auto_offset_reset="none",
         consumer_metadata_max_age_ms=10_000,
-        consumer_max_fetch_size=2 << 20,
+        consumer_max_fetch_size=1 << 20,
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from connectors.kafka_chunks import Chunk, RawRecord
 from connectors.kafka_lanes import ALL_SAFE, GroupOffsets, Output, RefusedToStart, Safety, Session
 from connectors.kafka_read import PartitionReader, Record
+from connectors.kafka_trim import delete_before
 from pipeline import settings
 from pipeline.lane import Budget, Host, Lane
 from pipeline.processor import Processor
@@ -244,3 +245,30 @@ def test_offsets_that_contradict_the_ledger_refuse_to_start(slot: Slot) -> None:
         work.open()
     work.close()
     processor.close()
+
+
+def test_a_committed_offset_beyond_the_log_refuses_to_start(copying: Copying) -> None:
+    session = copying.session()
+    session.commit([], COUNT + 1)
+    session.close()
+    with pytest.raises(RefusedToStart, match="committed 31, but the log ends at 30. Was the topic deleted"):
+        copying.session()
+
+
+def test_records_that_were_deleted_before_they_were_processed_are_counted(slot: Slot) -> None:
+    space, partition = slot
+    values = [event_frame(space) + body for body in bodies(rows(20))]
+    produce(space, [(partition, value) for value in values])
+    processor = Processor(space.settings(settings.Processor))
+    processor.prepare()
+    work, topic = processor.work(partition), f"{space.name}.raw"
+    with PartitionReader(cluster(space, "admin"), "tests") as reader:
+        records = list(reader.read(topic, partition, 0, 20))
+    assert work.open() == 0
+    work.commit(work.handle(records[:5], 0, 5, False))
+    delete_before(processor_cluster(space), topic, {partition: 12})
+    assert work.open() == 12
+    work.commit(work.handle(records[12:], 12, 20, False))
+    work.close()
+    processor.close()
+    assert [(e["start_offset"], e["end_offset"], e["lost"]) for e in ledger(*slot)] == [(0, 5, 0), (12, 20, 7)]
