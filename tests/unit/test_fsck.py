@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,3 +191,8 @@ def test_wrong_arguments_end_with_2(argv: list[str], capsys: pytest.CaptureFixtu
         parser.parse_args(argv)
     assert caught.value.code == 2
     assert "error" in capsys.readouterr().err
+
+
+def test_every_finding_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "fsck.md").read_text(encoding="utf-8")
+    assert [kind for kind in KINDS if f"| `{kind}` |" not in text] == []
