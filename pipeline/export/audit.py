@@ -14,6 +14,7 @@ from pipeline.export.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 OWN_TENANT = "auditwire"
+REQUEST_SECONDS, JOB_SECONDS = 5.0, 30.0  # a caller waits for the first; nobody waits for a job
 REQUESTED, DELIVERED, FAILED = "export.requested", "export.delivered", "export.failed"
 READ, REFUSED = "export.read", "export.refused"
 
@@ -24,13 +25,13 @@ class Trail:
     ``enabled=False`` records nothing: for negative tests only.
     """
 
-    def __init__(self, connect: Callable[[], AuditClient], timeout: float = 5.0, *, enabled: bool = True) -> None:
-        self._connect, self._timeout, self._enabled = connect, timeout, enabled
+    def __init__(self, connect: Callable[[], AuditClient], *, enabled: bool = True) -> None:
+        self._connect, self._enabled = connect, enabled
         self._lock = threading.Lock()
         self._client: AuditClient | None = None
 
-    def record(self, event_type: str, tenant: str, **fields: Any) -> None:
-        """Return means that every in-sync replica has the event. Raises UnavailableError where that is not so in time.
+    def record(self, event_type: str, tenant: str, timeout: float = REQUEST_SECONDS, **fields: Any) -> None:
+        """Return means that every in-sync replica has it. Raises UnavailableError where that is not so in ``timeout`` seconds.
 
         ``fields`` are those of `auditwire.AuditEvent`; an event that was not confirmed may still be stored later.
         """
@@ -38,7 +39,7 @@ class Trail:
             return
         event = AuditEvent(event_type=event_type, tenant_id=tenant, target_type="extract", **fields)
         try:
-            self._ready().record(event).wait(self._timeout)
+            self._ready().record(event).wait(timeout)
         except AuditwireError as exc:
             log.error("%s was not recorded: %s", event_type, exc)  # noqa: TRY400  its text says all
             raise UnavailableError(
@@ -52,7 +53,7 @@ class Trail:
             client, self._client = self._client, None
         if client is not None:
             with suppress(AuditwireError):
-                client.close(self._timeout)
+                client.close(REQUEST_SECONDS)
 
     def _ready(self) -> AuditClient:
         with self._lock:
@@ -61,7 +62,7 @@ class Trail:
             return self._client
 
 
-def connect(values: settings.Export, timeout: float = 5.0) -> AuditClient:
+def connect(values: settings.Export) -> AuditClient:
     """A client that writes the raw topic as the export service's own Kafka user. Raises AuditwireError."""
     transport = KafkaTransport(
         topic=f"{values.namespace}.raw",
@@ -71,8 +72,8 @@ def connect(values: settings.Export, timeout: float = 5.0) -> AuditClient:
         sasl_mechanism=values.kafka_sasl_mechanism,
         username=values.kafka_username,
         password=values.kafka_password.get_secret_value(),
-        delivery_timeout=timeout,
-        connect_timeout=timeout,
+        delivery_timeout=JOB_SECONDS,
+        connect_timeout=REQUEST_SECONDS,
     )
     return AuditClient(transport, service="auditwire-export", tenant=OWN_TENANT)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import pyarrow as pa
 
 from pipeline.export import formats
 
+log = logging.getLogger(__name__)
 CHUNK_ROWS = 1_000
 FILE_ROWS, FILE_BYTES = 1_000_000, 256 << 20
 MANIFEST = "manifest.json"
@@ -106,9 +109,12 @@ class Files:
 
     def _close(self, part: _Part) -> None:
         part.writer.close()
-        name = f"part-{len(self.done):05d}.{self._form}"
+        name, began = f"part-{len(self.done):05d}.{self._form}", time.monotonic()
         self.done.append(stored(self._store, self._prefix + name, name, part.rows, part.out))
         self._part = None
+        log.info(
+            "%s%s: %d rows, %d bytes, stored in %.1f s", self._prefix, name, part.rows, part.out.size, time.monotonic() - began
+        )
 
 
 class _Part:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from connectors.clickhouse.client import AccessError, ClickHouseError, Client, UnreachableError
 from connectors.extracts import ExtractBucket
@@ -113,7 +114,9 @@ class Worker:
         content = manifest(job, reading, stores.topic, files)
         files = [*files, write_manifest(stores.bucket, prefix, content)]
         rows = content["counts"]["rows"]
-        stores.trail.record(audit.DELIVERED, job.tenant, **_event(job, "success"), attributes={"rows": str(rows)})
+        stores.trail.record(
+            audit.DELIVERED, job.tenant, audit.JOB_SECONDS, **_event(job, "success"), attributes={"rows": str(rows)}
+        )
         lease.check()
         stores.jobs.finish(job, [f.entry() for f in files], rows)
         metrics.EXPORT_JOBS.labels("done").inc()
@@ -144,7 +147,7 @@ class Worker:
 
     def _give_up(self, job: Job, error: str) -> None:
         log.error("extract %s failed: %s", job.id, error)
-        self._stores.trail.record(audit.FAILED, job.tenant, **_event(job, "error"), error_message=error)
+        self._stores.trail.record(audit.FAILED, job.tenant, audit.JOB_SECONDS, **_event(job, "error"), error_message=error)
         self._stores.jobs.fail(job, error)
         metrics.EXPORT_JOBS.labels("failed").inc()
 
@@ -169,7 +172,7 @@ def _passing(exc: Exception) -> bool:
     return isinstance(exc, _KNOWN) and not isinstance(exc, Refused)
 
 
-def _event(job: Job, outcome: str) -> dict[str, str]:
+def _event(job: Job, outcome: str) -> dict[str, Any]:
     actor = {"actor_type": "human", "actor_id": job.principal}
     return {**actor, "target_id": str(job.id), "activity": "create", "outcome": outcome}
 

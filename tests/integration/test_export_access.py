@@ -234,7 +234,6 @@ def test_without_the_trail_nothing_is_recorded(space: Space, audited: bool) -> N
 def test_what_cannot_be_recorded_is_not_served(space: Space) -> None:
     values = space.settings(settings.Export, EXPORT_KAFKA_PASSWORD="wrong")
     connected = stores(values)
-    connected.trail._timeout = 2.0
     app = create_app(values, connected, Worker(connected))
     headers = {"Authorization": f"Bearer {TOKENS[OLGA]}"}
     open_jobs = connected.jobs.open_jobs(OLGA)

@@ -141,4 +141,5 @@ def test_an_extract_that_cannot_succeed_fails_and_says_why(space: Space) -> None
         assert found["state"] == "failed"
         assert "refused the name or password of user export" in found["error"]
         assert client.get(f"/v1/extracts/{extract}/files/manifest.json").status_code == 409
-    assert [e["outcome"] for e in export_service.recorded(space) if e["event_type"] == "export.failed"] == ["error"]
+    failed = [e for e in export_service.recorded(space) if (e["event_type"], e["target_id"]) == ("export.failed", extract)]
+    assert [e["outcome"] for e in failed] == ["error"]
