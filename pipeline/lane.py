@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from connectors.kafka import error_of
 from connectors.kafka_chunks import Chunk, RawRecord
 from connectors.kafka_lanes import RefusedToStart, Safety, fenced
 from pipeline import metrics
+from pipeline.work import Blocked, Work
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,45 +30,6 @@ LOST_AFTER = 10.0  # seconds without the chunk that must come next: ask for it a
 ISOLATE_AFTER = 3  # failures of the handler at one position before the culprit is looked for
 FENCED_LIMIT = 8
 EXIT_REFUSED, EXIT_STUCK = 78, 75
-
-
-class Blocked(Exception):  # noqa: N818
-    """The partition must not go on until something outside changes; the text says what. The lane waits and asks again.
-
-    ``alarm``: waiting alone does not help, somebody must act.
-    """
-
-    def __init__(self, text: str, alarm: bool = False) -> None:
-        super().__init__(text)
-        self.alarm = alarm
-
-
-class Outcome(Protocol):
-    """What a batch became; ``end`` is the offset after the last record it covers, which may be less than was offered."""
-
-    @property
-    def end(self) -> int: ...
-    @property
-    def read(self) -> int: ...
-
-
-class Work(Protocol):
-    """What is done with one partition. Blocking; called from one thread of the pool at a time."""
-
-    def open(self) -> int:
-        """Open a session and return the position to go on from. Raises RefusedToStart, or anything: tried again later."""
-
-    def handle(self, records: Sequence[RawRecord], start: int, end: int, isolate: bool) -> Any:
-        """Compute the `Outcome` of the offsets ``start … end - 1``; touches nothing. ``isolate``: find the record that fails.
-
-        Raises Blocked (wait), or anything else when a record makes a stage fail.
-        """
-
-    def commit(self, outcome: Any) -> None:
-        """Make it so, all or nothing. Anything raised ends the session: `open` comes next."""
-
-    def close(self) -> None:
-        """Drop the session."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from pipeline import ledger as book
 from pipeline import metrics
 from pipeline.chain import Context, Result, process
 from pipeline.dedupe import State
-from pipeline.lane import Blocked
+from pipeline.work import Blocked
 
 log = logging.getLogger(__name__)
 SETTLE_SECONDS = 10.0

@@ -14,7 +14,8 @@ from confluent_kafka import KafkaError, KafkaException
 from connectors.kafka_chunks import Chunk, RawRecord
 from connectors.kafka_lanes import RefusedToStart
 from connectors.kafka_read import Record
-from pipeline.lane import EXIT_REFUSED, EXIT_STUCK, ISOLATE_AFTER, Blocked, Budget, Host, Lane
+from pipeline.lane import EXIT_REFUSED, EXIT_STUCK, ISOLATE_AFTER, Budget, Host, Lane
+from pipeline.work import Blocked
 
 SIZE = 10
 
