@@ -57,7 +57,13 @@ class S3(Server):
     def command(self) -> list[str]:
         argv = [str(install.weed()), "-logtostderr", "-v=-1", "mini", f"-dir={self.data}", f"-ip={HOST}", f"-ip.bind={HOST}"]
         argv += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
-        argv += ["-s3.autoCreateBucket=false", f"-s3.config={self.place.directory}/s3.json", f"-s3.port={self.ports['s3']}"]
+        argv += [
+            "-s3.autoCreateBucket=false",
+            "-volume.max=2000",
+            "-master.volumeSizeLimitMB=256",
+            f"-s3.config={self.place.directory}/s3.json",
+            f"-s3.port={self.ports['s3']}",
+        ]
         argv += [f"-{role}.port={self.ports[role]}" for role in _ROLES]
         return argv + [f"-{role}.port.grpc={self.ports[role + '_grpc']}" for role in ("s3", *_ROLES)]
 
