@@ -13,6 +13,7 @@ from rich.console import Console
 
 from infra.demo import feed, show
 from infra.stack import Stack, env, own, report
+from infra.stack.__main__ import busy
 from infra.stack.install import InstallError
 from infra.stack.server import StackError
 from infra.stack.stack import CHECKOUT
@@ -28,6 +29,9 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=150, help="agent sessions per tenant (about ten events each)")
     args = parser.parse_args()
     console, directory, start = Console(soft_wrap=True), _directory(), time.monotonic()
+    if busy(directory):
+        console.print(f"A demo is running in {directory}; wait for it, or set AUDITWIRE_STATE_DIR to another folder.")
+        return 1
     shutil.rmtree(directory, ignore_errors=True)
     console.rule("[bold]Auditwire demo")
     try:
@@ -36,6 +40,9 @@ def main() -> int:
     except (StackError, InstallError, feed.DemoError, show.DemoError) as exc:
         console.print(f"[red]The demo failed:[/red] {exc}", highlight=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted; every server and part has ended.")
+        return 130
     console.rule("[bold]Done")
     console.print(f"{time.monotonic() - start:.0f} s; every server and part has ended. Left for you to look at:")
     console.print(f"  {directory}/extract/   the extract with its manifest\n  {directory}/log/       the logs of every part")
