@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,10 +44,13 @@ class AccountedTopic(ClassedTopic):
     ) -> None:
         """One transaction; ``off_by`` is what the ledger's checksums are wrong by."""
         self._seed += 1
+        bodies, of = avro.encode(columns(count, self._seed, CLASSES)), len(partitions)
+        self.write_bodies({partition: bodies[i::of] for i, partition in enumerate(partitions)}, commit, off_by)
+
+    def write_bodies(self, bodies: Mapping[int, list[bytes]], commit: bool = True, off_by: int = 0) -> None:
+        """The same of given events, by partition."""
         self._producer.begin_transaction()
-        bodies = avro.encode(columns(count, self._seed, CLASSES))
-        for partition in partitions:
-            mine = bodies[partition :: len(partitions)] if len(partitions) > 1 else bodies
+        for partition, mine in bodies.items():
             for body in mine:
                 self._producer.produce(self.name, self._frame + body, partition=partition)
             entry = self._codec.encode(self._entry(partition, mine, off_by))
