@@ -51,6 +51,7 @@ class Host:
     wake: Callable[[], None]
     stop: Callable[[int, str], None]  # exit code and reason: the process must end
     safety: Safety = field(default_factory=Safety)
+    turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))  # batches computed at once: columns are large
     lost_after: float = LOST_AFTER
     fenced_pause: float = 1.0  # longer than a heartbeat: a zombie learns first that it owns nothing
 
@@ -146,7 +147,8 @@ class Lane:
     async def _handle(self, records: Sequence[RawRecord], start: int, end: int) -> Any:
         isolate = self._handler_errors >= ISOLATE_AFTER
         try:
-            return await self._pooled(self._work.handle, records, start, end, isolate)
+            async with self._host.turn:
+                return await self._pooled(self._work.handle, records, start, end, isolate)
         except Blocked:
             raise
         except Exception as exc:

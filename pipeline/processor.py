@@ -29,6 +29,7 @@ from pipeline.sealing import Sealer, SealingError
 
 log = logging.getLogger(__name__)
 MAX_PARTITIONS = 64
+COMPUTED_AT_ONCE = 2  # a process is about one core; more batches at once only take memory
 STALLED_AFTER = 120.0
 LOOK_EVERY = 5.0
 STOP_SECONDS = 4.0
@@ -55,7 +56,7 @@ class Processor:
         self._lost_after = lost_after
         self._cluster = cluster_of(dict(values))
         self._topics = Topics.of(values.namespace)
-        self._budget = Budget(values.hold_bytes)
+        self._budget, self._turn = Budget(values.hold_bytes), asyncio.Semaphore(COMPUTED_AT_ONCE)
         self._pool = ThreadPoolExecutor(MAX_PARTITIONS + 16, "lane")
         self._code = 0
         self._lanes: dict[int, Lane] = {}
@@ -191,6 +192,7 @@ class Processor:
             wake=consumer.wake,
             stop=self._stop,
             safety=self._safety,
+            turn=self._turn,
             lost_after=self._lost_after,
         )
         lane = Lane(f"{tp.topic}[{tp.partition}]", self.work(tp.partition), host, before)
