@@ -111,6 +111,7 @@ class KafkaPartitions:
             self._consumer.incremental_unassign([part])
             self._reading.discard(partition)
         self._consumer.incremental_assign([part])
+        self._consumer.resume([part])  # a pause outlives the assignment, also one that was lost
         self._reading.add(partition)
 
     def pause(self, partition: int, paused: bool) -> None:

@@ -1,8 +1,8 @@
 """ClickHouse over HTTP: queries, and inserts of Arrow columns. Errors say what to do and never quote values of events.
 
-Settings (also ``database`` and ``query_id``) and query parameters travel in the URL. A request that fails half-way is never
-cancelled politely, only its socket is
-dropped: the server could take a proper end for the end of the data.
+Settings (also ``database`` and ``query_id``) travel in the URL; SQL and parameters in the body, where they may be long, but for
+inserts, whose body is the data. A request that fails half-way is never cancelled politely, only its socket is dropped: the
+server could take a proper end for the end of the data.
 """
 
 from __future__ import annotations
@@ -45,9 +45,15 @@ class Statement:
     parameters: Mapping[str, str | int]
     settings: Mapping[str, str | int]
 
-    def url(self) -> dict[str, str]:
-        named = {f"param_{name}": _literal(value) for name, value in self.parameters.items()}
-        return {"query": self.sql, **named, **{name: str(value) for name, value in self.settings.items()}}
+    def named(self) -> dict[str, str]:
+        return {"query": self.sql, **{f"param_{name}": _literal(value) for name, value in self.parameters.items()}}
+
+    def request(self, content: Iterator[bytes] | None = None) -> dict[str, Any]:
+        """Arguments for httpx; ``content`` is the data of an insert."""
+        flags = {name: str(value) for name, value in self.settings.items()}
+        if content is not None:
+            return {"params": {**self.named(), **flags}, "content": content}
+        return {"params": flags, "files": {name: (None, value) for name, value in self.named().items()}}
 
 
 class Client:
@@ -80,7 +86,7 @@ class Client:
     ) -> Iterator[pa.RecordBatch]:
         """The answer as Arrow columns, batch by batch as the server produces them. Raises ClickHouseError, also half-way."""
         statement = Statement(sql, parameters or {}, {"default_format": "ArrowStream", **settings})
-        request = self._http.build_request("POST", "/", params=statement.url())
+        request = self._http.build_request("POST", "/", **statement.request())
         with self._translated():
             answer = self._http.send(request, stream=True)
             try:
@@ -89,7 +95,7 @@ class Client:
                     self._check(answer, quote=False)
                 with pa.ipc.open_stream(_Reader(answer.iter_bytes(CHUNK))) as reader:
                     yield from reader
-            except pa.ArrowInvalid as exc:
+            except (pa.ArrowInvalid, OSError) as exc:
                 raise UnreachableError(f"the answer of ClickHouse {self.url} ended half-way: ask again") from exc
             finally:
                 answer.close()
@@ -111,9 +117,15 @@ class Client:
         statement = Statement(sql, parameters or {}, {"wait_end_of_query": 1, **settings})
         self._ask(statement, content=_chunks(body, half_way), headers={"Content-Length": str(body.size)})
 
-    def _ask(self, statement: Statement, quote: bool = False, **body: Any) -> bytes:
+    def _ask(
+        self,
+        statement: Statement,
+        quote: bool = False,
+        content: Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         with self._translated():
-            answer = self._http.post("/", params=statement.url(), **body)
+            answer = self._http.post("/", headers=headers, **statement.request(content))
         self._check(answer, quote)
         return answer.content
 
@@ -121,7 +133,7 @@ class Client:
         code = int(answer.headers.get("X-ClickHouse-Exception-Code", 0))
         if not answer.is_error and not code:
             return
-        if code in ACCESS_CODES or answer.status_code in (401, 403):
+        if code in ACCESS_CODES:
             raise AccessError(
                 f"ClickHouse {self.url} refused the name or password of user {self.user}: correct the user's settings", code
             )

@@ -6,6 +6,7 @@ and forgets it. What counts is the fence (checked by the server inside the inser
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from connectors.clickhouse import ddl
 from connectors.clickhouse.client import ClickHouseError, Client
 from connectors.ranges import FencedError, OpenRange, Plan, Proof, RejectedError, Rows, StoreError
 
+logger = logging.getLogger(__name__)
 THROWN = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO
 REJECTED = frozenset((6, 7, 8, 10, 16, 20, 26, 27, 33, 38, 41, 43, 44, 47, 50, 53, 69, 70, 72, 117, 131, 321, 349, 407))
 """Codes by which the server refuses the data itself (types, columns, formats): trying again cannot help."""
@@ -177,6 +179,7 @@ class ClickHouseClaim:
             )
         except ClickHouseError as exc:
             if exc.code == THROWN:
+                logger.warning("%s: refused by the fence, another owner took over", plan)
                 raise FencedError(f"another owner took over {plan.topic}[{plan.partition}] in ClickHouse") from exc
             raise (RejectedError if exc.code in REJECTED else StoreError)(str(exc)) from exc
 
