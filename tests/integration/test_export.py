@@ -203,6 +203,13 @@ def test_a_value_is_found_whatever_it_is_made_of(space: Space, olga: httpx.Clien
     assert [r["session_id"] for r in rows_of(olga, **before, filters={"session_id": values})] == values
 
 
+def test_filters_may_be_as_long_as_a_request(olga: httpx.Client) -> None:
+    long = [f"{i:02}{'ä' * 300}" for i in range(90)]
+    found = rows_of(olga, columns=["actor_id"], filters={"actor_id": [*long, "ä"]})
+    assert found
+    assert {row["actor_id"] for row in found} == {"ä"}
+
+
 def test_an_extract_never_shows_what_the_sink_has_not_proven(new_space: Callable[[], Space]) -> None:
     space = new_space()
     space.provision()
