@@ -106,17 +106,18 @@ def mortal(fault_stack: Stack, tmp_path: Path) -> Iterator[Space]:
     one.drop()
 
 
+@pytest.mark.timeout(600)  # SeaweedFS started again answers a PUT after up to 20 s, several of them in turn
 def test_s3_is_killed_while_objects_are_written(mortal: Space, fault_stack: Stack) -> None:
     topic = ClassedTopic(mortal)
     with ArchiveProcess(mortal) as sink:
-        for _ in range(3):
+        for _ in range(2):
             topic.write(300)
             fault_stack.kill("s3")
             topic.write(100)
             until(lambda: "is it up" in sink.text() or "try again" in sink.text(), why=sink.text)
             fault_stack.launch("s3")
             fault_stack.wait("s3")
-            settled(topic, sink)
+            settled(topic, sink, seconds=200)
     intact(topic)
 
 
