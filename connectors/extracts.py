@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 
 from connectors.s3 import Bucket
 
@@ -21,7 +22,7 @@ class Body:
 class ExtractBucket(Bucket):
     """As `Bucket`, plus reading as a stream and deleting. Every method raises S3Error with what to do."""
 
-    def read(self, key: str) -> Body:
+    def stream(self, key: str) -> Body:
         """The object, opened now (so that a missing one raises here), its pieces fetched as they are asked for."""
         with self._errors("read", key):
             found = self._s3.get_object(Bucket=self.name, Key=key)
@@ -35,6 +36,10 @@ class ExtractBucket(Bucket):
                 stream.close()
 
         return Body(found["ContentLength"], pieces())
+
+    def _put_parts(self, key: str, body: BufferedReader, metadata: Mapping[str, str]) -> None:
+        """In one piece, as files are far below S3's 5 GiB: it is sent from the file, parts would be held in memory."""
+        self._put_whole(key, body, metadata)
 
     def delete(self, prefix: str, keep: str) -> int:
         """Delete every object below ``prefix`` but those below ``keep``; returns how many."""

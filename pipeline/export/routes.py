@@ -146,7 +146,7 @@ def download(
     entry = next((f for f in job.files if f["name"] == name), None)
     if entry is None:
         raise not_found(job.tenant, str(job.id))
-    found = made.stores.bucket.read(f"extracts/{job.id}/{job.attempt}/{name}")
+    found = made.stores.bucket.stream(f"extracts/{job.id}/{job.attempt}/{name}")
     recorded = _who(request, asker) | {"activity": "read", "target_id": str(job.id), "target_details": name}
     made.stores.trail.record(audit.READ, job.tenant, **recorded, attributes={"sha256": entry["sha256"]})
     return StreamingResponse(found.pieces, headers=_headers(entry, found.size), media_type=_media_type(name))
