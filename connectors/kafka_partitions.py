@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -65,12 +66,13 @@ class KafkaPartitions:
     """
 
     def __init__(self, cluster: Cluster, config: Config, topic: str, topic_id: str, most: int = 20_000) -> None:
-        self.topic, self.topic_id, self._most = topic, topic_id, most
+        self.topic, self.topic_id, self._most, self._cluster = topic, topic_id, most, cluster
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
         self._consumer = Consumer({**config, "error_cb": self._watch})
         self._asker = Consumer({**config, "error_cb": self._watch})
         self._heard = time.monotonic()
         self._reading: set[int] = set()
+        self._asking, self._asked, self._id_now = threading.Lock(), -1.0, topic_id
 
     def subscribe(self, listener: Listener) -> None:
         """Join the group; from now on `poll` tells the listener."""
@@ -136,6 +138,16 @@ class KafkaPartitions:
         errors = [p.error for p in done if p.error is not None]
         if errors or len(done) != 1 or done[0].offset != offset:
             raise CommitError(f"commit of {self.topic}[{partition}] at {offset}: {errors[0].name() if errors else 'no answer'}")
+
+    def topic_id_now(self) -> str:
+        with self._asking:  # partitions that are assigned at once share an answer
+            if time.monotonic() - self._asked > 1.0:
+                try:
+                    self._id_now = topic_id_of(self._cluster, self.topic, ASK_SECONDS)
+                except TopicError as exc:
+                    raise LogError(str(exc)) from exc
+                self._asked = time.monotonic()
+            return self._id_now
 
     def bounds(self, partition: int) -> tuple[int, int]:
         try:

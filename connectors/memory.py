@@ -118,6 +118,7 @@ class MemoryLog:
 
     def __init__(self, topic: str, partitions: int = 1, most: int = 1000) -> None:
         self.topic, self.topic_id, self._most = topic, str(uuid.uuid4()), most
+        self._id_now = self.topic_id
         self._partitions = [_Partition() for _ in range(partitions)]
         self._listener: Listener | None = None
         self._told = False
@@ -140,6 +141,11 @@ class MemoryLog:
         keep = sum(o < offset for o in one.offsets)
         one.low = offset
         one.offsets, one.timestamps, one.values = one.offsets[keep:], one.timestamps[keep:], one.values[keep:]
+
+    def make_anew(self) -> None:
+        """Another topic under the same name: what the members that are there now do not know."""
+        self._id_now = str(uuid.uuid4())
+        self._partitions = [_Partition() for _ in self._partitions]
 
     def records(self, partition: int) -> dict[int, int]:
         """Offset → digest of the record."""
@@ -186,6 +192,9 @@ class MemoryLog:
 
     def commit(self, partition: int, offset: int, text: str) -> None:
         self._partitions[partition].committed = (offset, text)
+
+    def topic_id_now(self) -> str:
+        return self._id_now
 
     def bounds(self, partition: int) -> tuple[int, int]:
         return self._partitions[partition].low, self._partitions[partition].end

@@ -93,6 +93,10 @@ class PartitionedLog(Protocol):
         """Commit durably, as the member that owns the partition. Raises CommitError."""
         ...
 
+    def topic_id_now(self) -> str:
+        """UUID of the topic that has the name at this moment: not ``topic_id`` where it was made anew. Raises LogError."""
+        ...
+
     def bounds(self, partition: int) -> tuple[int, int]:
         """First offset that the log still holds, and its end. Raises LogError."""
         ...

@@ -4,10 +4,13 @@ offers.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from connectors.partitions import PartitionedLog
 from pipeline.sink.plan import SCHEMA_VERSION, Claim, Plan, Proof, Store
+
+SETTLE_SECONDS = 10.0
 
 
 class RefusedError(Exception):
@@ -31,6 +34,8 @@ class Standing:
 
 def look(log: PartitionedLog, store: Store, partition: int, place: str) -> Standing:
     """Take the partition over, then ask everybody. Raises StoreError and LogError (wait), RefusedError."""
+    if log.topic_id_now() != log.topic_id:
+        raise RefusedError(f"{place}: the topic was deleted and made anew since this process began: start the sink again")
     claim = store.take_over(log.topic, log.topic_id, partition)
     committed = log.committed(partition)
     offset, text = committed if committed is not None else (None, "")
@@ -39,8 +44,19 @@ def look(log: PartitionedLog, store: Store, partition: int, place: str) -> Stand
     except ValueError as exc:
         raise RefusedError(f"{place}: {exc}; something else committed {offset} for this group: stop that") from None
     proof = claim.prove(plan) if plan is not None and plan.topic_id == log.topic_id else None
+    stored = claim.stands_at()
+    low, high = _settled(log, partition, max(offset or 0, stored or 0))
+    return Standing(claim, offset, plan, proof, stored, low, high)
+
+
+def _settled(log: PartitionedLog, partition: int, known: int) -> tuple[int, int]:
+    """The log's bounds. A broker that has just started may show an end before what is known to have been in the log."""
+    deadline = time.monotonic() + SETTLE_SECONDS
     low, high = log.bounds(partition)
-    return Standing(claim, offset, plan, proof, claim.stands_at(), low, high)
+    while high < known and time.monotonic() < deadline:
+        time.sleep(0.2)
+        low, high = log.bounds(partition)
+    return low, high
 
 
 def check(found: Standing, place: str, topic_id: str, mapper: int) -> int:

@@ -131,3 +131,31 @@ def test_markers_alone_move_the_commit() -> None:
     rig.log.skip(0, 7)
     rig.turn(4)
     assert rig.log.committed(0) == (7, "")
+
+
+def test_a_topic_made_anew_under_a_running_sink_stops_it() -> None:
+    """Its offsets begin at 0 again: going on behind the old topic's last one would lose what comes before."""
+    rig = Rig(partitions=1)
+    rig.append(0, 4)
+    rig.turn(6)
+    rig.log.make_anew()
+    rig.append(0, 9)
+    rig.log.subscribe(rig.loop)  # the member lost its partitions and has them again
+    rig.turn(6)
+    assert len(rig.halted()) == 1
+    assert "made anew" in rig.halted()[0]
+    assert sorted(rig.store.inner.positions((rig.log.topic_id, 0))) == [0, 1, 2, 3]
+
+
+def test_an_end_that_a_broker_shows_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(partitions=1)
+    rig.append(0, 4)
+    rig.turn(6)
+    late = iter([(0, 0), (0, 2)])
+    bounds = rig.log.bounds
+    monkeypatch.setattr(rig.log, "bounds", lambda partition: next(late, None) or bounds(partition))
+    rig.crash()
+    rig.append(0, 4)
+    rig.turn(6)
+    assert rig.halted() == []
+    assert rig.wrong(0, finished=True) is None
