@@ -76,8 +76,6 @@ class Lane:
         self._replay: Plan | None = None
         self._flight: Flight | None = None
 
-    # -- what the loop calls
-
     def feed(self, chunk: Chunk) -> None:
         """Records that follow those fed before. Ignored until the lane asked the log to start."""
         if self._phase in ("replaying", "gathering") or self._flight is not None:
@@ -113,8 +111,6 @@ class Lane:
             self._drop_open()
             self.tick()
         self._forget()
-
-    # -- the steps
 
     def _step(self) -> None:
         if self._job is not None and self._job.wait(0):
@@ -258,8 +254,6 @@ class Lane:
     def _commit(self, offset: int, text: str) -> None:
         self._parts.log.commit(self.partition, offset, text)
         self.committed, self.progress = offset, self._parts.clock()
-
-    # -- the one way back
 
     def _back(self, exc: Exception) -> None:
         """Unknown outcome: wait, then claim again and see what is there. A range in flight is kept in case it is still the
