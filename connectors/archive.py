@@ -79,7 +79,7 @@ class ArchiveClaim:
                 f"{plan}: the topic now gives {spilled.count} events with checksum {spilled.checksum:016x}."
                 " Were records deleted, or is it another cluster? Nothing was written; see docs/archive.md"
             )
-        with _store_errors():
+        with _store_errors(), _disk_errors(spilled.temporary()):
             parts = []
             for name in sorted(spilled.classes):
                 self._archive.points("before_object")
@@ -133,7 +133,7 @@ class ArchiveClaim:
         held, path = rows.classes[retention_class], rows.temporary()
         key = manifest.object_key(plan, retention_class, rows.first_timestamp or 0)
         try:
-            with self._archive.encoding, _disk_errors(path):
+            with self._archive.encoding:
                 parquet.write(path, held.batches(), _file_metadata(plan, held))
             part = Part(key, retention_class, held.count, held.checksum, path.stat().st_size, _sha256(path))
             try:
@@ -173,7 +173,7 @@ class ArchiveClaim:
             if not mine.same_events(self._manifest(mine.key)):
                 raise self._other_content(mine.key) from None
         finally:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def _other_content(self, key: str) -> RejectedError:
         return RejectedError(

@@ -242,6 +242,28 @@ def test_a_store_that_does_not_answer_is_an_error_to_wait_out(namespace: Space, 
             ask()
 
 
+@pytest.mark.parametrize("point", ["before_object", "before_manifest"])
+def test_a_disk_that_takes_nothing_more_is_an_error_to_wait_out(archive: Archive, bucket: Bucket, point: str) -> None:
+    """Whichever file it is that cannot be written: the next attempt finds what is there and completes it."""
+    given = rows(50)
+    plan = plan_of(given)
+    away = archive.spill.path.with_name("away")
+    archive.points = lambda name: None if name != point else _rename(archive.spill.path, away)
+    with pytest.raises(StoreError, match="make room there"):
+        _write(archive, plan, given)
+    _rename(away, archive.spill.path)
+    archive.points = lambda _: None
+    for left in archive.spill.path.glob("*.arrow"):
+        left.unlink()
+    _write(archive, plan.again(), given)
+    assert _claim(archive, plan).prove(plan) == _whole(plan)
+    assert archive_bucket.doubles(bucket) == []
+
+
+def _rename(path: Path, to: Path) -> None:
+    path.rename(to)
+
+
 def test_a_whole_folder_is_one_table_for_duckdb(archive: Archive, bucket: Bucket, tmp_path: Path) -> None:
     for first in (0, 200):
         given = rows(200, first=first, seed=first, classes=CLASSES)
