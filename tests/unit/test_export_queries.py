@@ -96,7 +96,8 @@ def test_what_is_not_a_request_is_said_so(body: bytes) -> None:
 def test_a_refusal_quotes_no_value() -> None:
     secret = "hunter2hunter2"
     filters: list[dict[str, Any]] = [{"input_tokens": secret}, {"outcome": [[secret]]}]
-    for change in ({"from": secret}, {"format": secret}, *({"filters": f} for f in filters)):
+    changes: list[dict[str, Any]] = [{"from": secret}, {"format": secret}, *({"filters": f} for f in filters)]
+    for change in changes:
         found = refusal(**change)
         assert secret not in found.error + found.what_to_do
 
