@@ -50,6 +50,7 @@ class AccountedTopic(ClassedTopic):
     def write_bodies(self, bodies: Mapping[int, list[bytes]], commit: bool = True, off_by: int = 0) -> None:
         """The same of given events, by partition."""
         self._producer.begin_transaction()
+        before = dict(self._raw)
         for partition, mine in bodies.items():
             for body in mine:
                 self._producer.produce(self.name, self._frame + body, partition=partition)
@@ -57,6 +58,7 @@ class AccountedTopic(ClassedTopic):
             self._producer.produce(f"{self.space.name}.ledger", entry, partition=partition)
         self._producer.flush(60)
         (self._producer.commit_transaction if commit else self._producer.abort_transaction)(60)
+        self._raw = self._raw if commit else before
 
     def _entry(self, partition: int, bodies: list[bytes], off_by: int) -> dict[str, Any]:
         start = self._raw.get(partition, 0)

@@ -115,7 +115,7 @@ class Checker:
             self._walk(report, made, Sides(topic, archived, balance), scope.window)
             if balance is not None:
                 balance.end(whole=until == end)
-                made.ledger_records = balance.records
+                made.ledger_records, made.lost_before_processing = balance.records, balance.lost
                 made.differences += report.add(balance.findings)
         made.differences += report.add(topic.findings)
         made.differences += report.add(Finding(c.kind, c.key, c.text) for c in archived.complaints)

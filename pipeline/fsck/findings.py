@@ -26,7 +26,7 @@ KINDS: dict[str, str] = {
     "unknown_object": "an object whose name is not one of the archive's",
     "extra_version": "an object was overwritten",
     "hidden_object": "an object was deleted (a delete marker hides it)",
-    "ledger_equation": "a ledger record in which read is not clean + quarantined + duplicates, or ranges that overlap",
+    "ledger_equation": "a ledger record in which read is not clean + quarantined + duplicates, or ranges with an overlap or gap",
     "ledger_differs": "the clean events of the topic are not those the ledger counted",
 }
 
@@ -63,6 +63,7 @@ class PartitionReport:
     events: int = 0
     differences: int = 0
     ledger_records: int | None = None
+    lost_before_processing: int = 0
 
     def waiting(self) -> str | None:
         """What is not yet covered, in a sentence; None when everything in the topic is."""
@@ -78,6 +79,8 @@ class PartitionReport:
         ledger = "" if self.ledger_records is None else f", {self.ledger_records} ledger records"
         below = f"; the topic begins at {self.log_start}" if self.log_start > self.since else ""
         text = f"{self.place}  {self.since}..{self.until}: {self.events} events{ledger}: {result}{below}"
+        if self.lost_before_processing:
+            text += f"\n  Kafka deleted {self.lost_before_processing} raw records before they were processed: they are lost"
         waiting = self.waiting()
         return f"{text}\n  {waiting}" if waiting else text
 

@@ -27,6 +27,8 @@ class Balance:
     entries: Iterator[tuple[int, Entry]]
     must: int
     records: int = 0
+    lost: int = 0
+    """Raw records that Kafka deleted before they were processed, as the ledger counts them."""
 
     def __post_init__(self) -> None:
         self.findings: list[Finding] = []
@@ -80,9 +82,11 @@ class Balance:
         if entry["quarantined"] != sum(reason["count"] for reason in entry["reasons"]):
             self.findings.append(Finding("ledger_equation", self.place, f"{raw}: quarantined is not the sum of its reasons"))
         source = (entry["raw_topic"], entry["raw_partition"])
-        if entry["start_offset"] < self._raw_ends.get(source, 0):
-            text = f"{raw}: begins before {self._raw_ends[source]}, where the record before it ended"
+        before, lost = self._raw_ends.get(source), entry.get("lost", 0)
+        if before is not None and entry["start_offset"] != before + lost:
+            text = f"{raw}: the record before it ended at {before}, and {lost} are counted as lost in between"
             self.findings.append(Finding("ledger_equation", self.place, text))
+        self.lost += lost
         self._raw_ends[source] = entry["end_offset"]
 
     def _close(self, entry: Entry) -> None:

@@ -123,7 +123,8 @@ def _entries(*clean: int) -> list[tuple[int, Entry]]:
     for i, count in enumerate(clean):
         digests = DIGESTS[at : at + count]
         at += count
-        entry: Entry = {"raw_topic": "r", "raw_partition": 0, "start_offset": 10 * i, "end_offset": 10 * i + 9, "read": count + 3}
+        entry: Entry = {"raw_topic": "r", "raw_partition": 0, "start_offset": 10 * i, "end_offset": 10 * i + 10}
+        entry["read"] = count + 3
         entry |= {"clean": count, "quarantined": 1, "duplicates": 2, "reasons": [{"reason": "bad_avro", "count": 1}]}
         entry["checksum"] = int(np.uint64(avro.checksum(digests)).astype(np.int64))
         found.append((2 * i, entry))
@@ -148,11 +149,11 @@ def test_a_ledger_that_counted_the_very_events_balances(clean: tuple[int, ...]) 
 def test_what_the_ledger_does_not_know_or_the_topic_lacks_is_told() -> None:
     swapped = DIGESTS.copy()
     swapped[12] += np.uint64(1)
-    assert _balanced(_entries(10, 20), swapped) == ["ledger_differs: the clean events of raw r[0] 10..19 have another checksum"]
+    assert _balanced(_entries(10, 20), swapped) == ["ledger_differs: the clean events of raw r[0] 10..20 have another checksum"]
     assert _balanced(_entries(10, 10), DIGESTS) == ["ledger_differs: 10 clean events at the end are in no ledger record"]
-    assert _balanced(_entries(10, 20), DIGESTS[:25]) == ["ledger_differs: it ends 5 events short of raw r[0] 10..19"]
+    assert _balanced(_entries(10, 20), DIGESTS[:25]) == ["ledger_differs: it ends 5 events short of raw r[0] 10..20"]
     assert _balanced(_entries(10, 20), DIGESTS[:10]) == [
-        "ledger_differs: the clean events of raw r[0] 10..19 are not in the topic"
+        "ledger_differs: the clean events of raw r[0] 10..20 are not in the topic"
     ]
     assert len(_balanced(_entries(10, 20), np.delete(DIGESTS, 3))) == 1
 
@@ -169,6 +170,20 @@ def test_a_ledger_record_must_add_up() -> None:
     entries[1][1]["reasons"] = []
     entries[1][1]["start_offset"] = 3
     assert [t.partition(":")[0] for t in _balanced(entries, DIGESTS)] == ["ledger_equation"] * 3
+
+
+def test_raw_records_that_no_ledger_record_covers_are_told() -> None:
+    entries = _entries(10, 20)
+    entries[1][1]["start_offset"] = 12
+    told = _balanced(entries, DIGESTS)
+    assert told == ["ledger_equation: raw r[0] 12..20: the record before it ended at 10, and 0 are counted as lost in between"]
+    entries[1][1]["lost"] = 2
+    balance = Balance("t[0]", iter(entries), 99)
+    balance.feed(DIGESTS)
+    balance.end(whole=True)
+    assert (balance.findings, balance.lost) == ([], 2)
+    shown = str(PartitionReport("t[0]", 0, 90, 0, 100, 95, 90, lost_before_processing=2))
+    assert "Kafka deleted 2 raw records before they were processed" in shown
 
 
 def test_a_report_counts_all_and_shows_some() -> None:
