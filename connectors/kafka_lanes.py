@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.kafka import Cluster, consumer_config, error_of, producer_config
+from connectors.kafka_read import PartitionReader
 
 MAX_MESSAGE_BYTES = 2_097_152  # as max.message.bytes of the output topics
 Output = tuple[str, bytes | None, bytes]  # topic, key, value; the partition is that of the input
@@ -30,6 +31,10 @@ _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.
 
 class RefusedToStart(Exception):  # noqa: N818
     """Going on would lose or repeat records. The text says what an operator must do; the process should end."""
+
+
+class Overtaken(Exception):  # noqa: N818
+    """Another session of this partition has committed since this one read where to begin: drop it, open another."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,14 @@ def nothing(point: str) -> None:
 def fenced(exc: BaseException) -> bool:
     """Another session of the same id took over, or the coordinator gave up on ours: the client cannot tell which."""
     error = error_of(exc)
-    return error is not None and error.code() in _FENCED
+    return isinstance(exc, Overtaken) or (error is not None and error.code() in _FENCED)
 
 
 class GroupOffsets:
     """Committed offsets of a group, read as stable ones through a consumer that never subscribes. Safe from several threads."""
 
     def __init__(self, cluster: Cluster, group: str) -> None:
-        self.group = group
+        self.group, self._cluster = group, cluster
         self._consumer = Consumer({**consumer_config(cluster, group), **_SILENT})
 
     def close(self) -> None:
@@ -96,7 +101,8 @@ class GroupOffsets:
     def start_of(self, topic: str, partition: int, outputs: Iterable[str]) -> Start:
         """Where to begin; call after `init_transactions` only.
 
-        Raises RefusedToStart when the group's offset contradicts the topics, KafkaException when Kafka does not answer.
+        Raises RefusedToStart when the group's offset contradicts the topics, Overtaken, and KafkaException or ReadError when
+        Kafka does not answer.
         """
         low, high = self.watermarks(topic, partition)
         committed = self.committed(topic, partition)
@@ -124,12 +130,21 @@ class GroupOffsets:
     def _refuse_filled(self, topic: str, partition: int, outputs: Iterable[str]) -> None:
         for output in outputs:
             low, high = self.watermarks(output, partition)
-            if high > 0:
+            if low > 0 or self._holds(output, partition, high):
+                if self.committed(topic, partition) is not None:
+                    raise Overtaken
                 raise RefusedToStart(
                     f"{topic}[{partition}]: the group {self.group} has no committed offset, but {output}[{partition}] holds "
                     f"results ({low} to {high}). Starting over would write them twice. Did the offsets expire? Set the group's "
                     "offset to end_offset of this partition's last ledger record (kafka-consumer-groups --reset-offsets)."
                 )
+
+    def _holds(self, topic: str, partition: int, high: int) -> bool:
+        """Whether there is a committed record: an aborted transaction moves the end of the log too."""
+        if high == 0:
+            return False
+        with PartitionReader(self._cluster, self.group) as reader, closing(reader.read(topic, partition, 0, high)) as records:
+            return next(records, None) is not None
 
 
 class Session:
@@ -149,7 +164,7 @@ class Session:
     ) -> None:
         """Ends what earlier sessions of this partition left, then reads where to begin (`start`, `position`).
 
-        Blocks for up to a minute. Raises KafkaException (try again later) or RefusedToStart (do not).
+        Blocks for up to a minute. Raises RefusedToStart (do not try again), or what `GroupOffsets.start_of` raises (later).
         """
         self.topic, self.partition, self._offsets, self._points = topic, partition, offsets, points
         self._producer = Producer(_config(cluster, _id(offsets.group, topic, partition, safety), timeout_ms))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -80,7 +80,7 @@ class PartitionReader:
             raise ReadError(self._watch.explain() or f"Kafka does not find a time in {topic}[{partition}]: {exc}") from exc
         return self.watermarks(topic, partition)[1] if found.offset in (OFFSET_END, -1) else int(found.offset)
 
-    def read(self, topic: str, partition: int, start: int, end: int, quiet_seconds: float = 30.0) -> Iterator[Record]:
+    def read(self, topic: str, partition: int, start: int, end: int, quiet_seconds: float = 30.0) -> Generator[Record]:
         """Records of ``start … end`` in order. Raises ReadError when nothing comes for ``quiet_seconds``."""
         low, _ = self.watermarks(topic, partition)
         start = max(start, low)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from connectors.avro import RecordCodec, schema_id_of
 from connectors.kafka import Cluster
 from connectors.kafka_chunks import RawRecord
-from connectors.kafka_lanes import MAX_MESSAGE_BYTES, GroupOffsets, Output, RefusedToStart, Safety, Session
+from connectors.kafka_lanes import MAX_MESSAGE_BYTES, GroupOffsets, Output, Overtaken, RefusedToStart, Safety, Session
 from connectors.kafka_read import PartitionReader
 from connectors.registry import RegistryError
 from connectors.writer_schemas import NewerSchema, NotAnEvent, WriterSchemas
@@ -108,6 +108,8 @@ class PartitionWork:
                 if state.next == committed:
                     log.info("%s: %d identities after %.2f s", source.name, len(state), time.monotonic() - began)
                     return state
+                if self._shared.offsets.committed(self._shared.topics.raw, self._partition) != committed:
+                    raise Overtaken
                 if time.monotonic() > end:
                     raise RefusedToStart(
                         f"{source.name} ends at raw offset {state.next}, but the group {self._shared.offsets.group} committed "
