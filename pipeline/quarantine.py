@@ -176,7 +176,7 @@ def _show(args: argparse.Namespace, quarantine: _Quarantine) -> int:
         "key": (original.key or b"").decode(errors="backslashreplace"),
         "headers": [[name, (content or b"").decode(errors="backslashreplace")] for name, content in original.headers],
         "length": item.record["original_length"],
-        "complete": len(value) == item.record["original_length"],
+        "complete": original.whole and len(value) == item.record["original_length"],
         "event": _event(value, quarantine.values),
     }
     if shown["event"] is None:
@@ -231,7 +231,7 @@ def _send(item: Quarantined, quarantine: _Quarantine) -> None:
     if not record["raw_topic"]:
         raise Fault("the receiver refused it before Kafka had it; mend the source and let it send the event again")
     original = rejects.original_of(record, quarantine.sealer)
-    if len(original.value or b"") != record["original_length"]:
+    if not original.whole or len(original.value or b"") != record["original_length"]:
         raise Fault("the original was too long to be kept whole; the source must send it again")
     place = item.position
     headers = rejects.replay_headers(place.partition, place.offset, original, quarantine.sealer.hash_key())

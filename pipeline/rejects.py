@@ -21,6 +21,7 @@ from pipeline.sealing import Sealed, Sealer
 REPLAY_HEADER = "auditwire-replay"
 REPLAY_PROOF = "auditwire-replay-proof"
 ORIGINAL_BYTES = 1_900_000  # with everything around it the record stays under the topic's 2 MiB
+HEAD_BYTES = 131_072  # key and headers as JSON, which makes six bytes of one
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -31,6 +32,7 @@ class Original:
     key: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
     value: bytes | None
+    whole: bool = True  # False: key and headers were too long to be kept
 
 
 def associated(topic: str, partition: int, offset: int) -> bytes:
@@ -39,13 +41,13 @@ def associated(topic: str, partition: int, offset: int) -> bytes:
 
 
 def pack(original: Original) -> bytes:
-    """The original in clear, its value cut at ORIGINAL_BYTES."""
-    head = {
-        "key": _text(original.key),
-        "headers": [[name, _text(value)] for name, value in original.headers],
-        "empty": original.value is None,
-    }
-    return orjson.dumps(head) + b"\n" + (original.value or b"")[:ORIGINAL_BYTES]
+    """The original in clear, its value cut at ORIGINAL_BYTES, without key and headers where they exceed HEAD_BYTES."""
+    empty = original.value is None
+    headers = [[name, _text(value)] for name, value in original.headers]
+    head = orjson.dumps({"key": _text(original.key), "headers": headers, "empty": empty})
+    if len(head) > HEAD_BYTES:
+        head = orjson.dumps({"key": None, "headers": [], "empty": empty, "whole": False})
+    return head + b"\n" + (original.value or b"")[:ORIGINAL_BYTES]
 
 
 def unpack(plain: bytes) -> Original:
@@ -54,7 +56,7 @@ def unpack(plain: bytes) -> Original:
     head = orjson.loads(line)
     pairs = head["headers"].items() if isinstance(head["headers"], dict) else head["headers"]
     headers = tuple((str(name), _bytes(text)) for name, text in pairs)
-    return Original(_bytes(head["key"]), headers, None if head.get("empty") else value)
+    return Original(_bytes(head["key"]), headers, None if head.get("empty") else value, head.get("whole", True))
 
 
 def _text(data: bytes | None) -> str | None:
