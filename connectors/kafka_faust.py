@@ -133,10 +133,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             return
 
     def _pass_fetch_error(self, ready: Mapping[TP, Lane]) -> None:
-        if self._thread.fetch_error is not None:
-            self._thread.fetch_error = None
-            for lane in ready.values():
-                lane.fetch_failed()
+        failed, self._thread.failed = self._thread.failed, set()
+        for tp in failed & ready.keys():
+            ready[tp].fetch_failed()
 
     def _chunks(self, found: Fetched, ready: Mapping[TP, Lane], wanted: dict[TP, int]) -> Any:
         """Chunks of the fetched records, partitions in turn so that a full one does not starve the others."""

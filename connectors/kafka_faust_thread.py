@@ -22,7 +22,10 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     logger = logging.getLogger("faust.consumer.thread")
     _lock: asyncio.Lock | None = None
-    fetch_error: BaseException | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.failed: set[TP] = set()  # whose last fetch was refused or could not be read
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -75,16 +78,39 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _poll(self, consumer: Any, states: Mapping[TP, Any], patience: float | None, most: int | None) -> Mapping[Any, Any]:
         fetcher = consumer._fetcher
         with fetcher._subscriptions.fetch_context():
-            try:
-                found: Mapping[Any, Any] = await fetcher.fetched_records(
-                    {_aio(tp) for tp in states}, timeout=patience, max_records=most
-                )
-                return found
-            except KafkaError as exc:  # such as OffsetOutOfRange: the lane looks at the log and decides
-                self.log.warning("fetch refused: %s", type(exc).__name__)
-                self.fetch_error = exc
+            found = await self._buffered(fetcher, states, most)
+            if not found:
+                await self._arrival(fetcher, states, patience)
+                found = await self._buffered(fetcher, states, most)
+            if self.failed and not found:
                 await asyncio.sleep(0.2)
-                return {}
+            return found
+
+    async def _arrival(self, fetcher: Any, states: Mapping[TP, Any], patience: float | None) -> None:
+        waiter = fetcher._create_fetch_waiter()
+        try:
+            done, _ = await asyncio.wait([waiter], timeout=patience)
+            if done:
+                waiter.result()
+        except KafkaError as exc:  # of the whole connection, such as missing rights
+            self.log.warning("fetch refused: %s", type(exc).__name__)
+            self.failed.update(states)
+        finally:
+            waiter.cancel()
+
+    async def _buffered(self, fetcher: Any, states: Mapping[TP, Any], most: int | None) -> dict[Any, Any]:
+        """What has arrived, one partition after the other: aiokafka forgets what it took of others before one that fails, but
+        has moved their positions, and that would look like a gap without records.
+        """
+        found: dict[Any, Any] = {}
+        known = {_aio(tp): tp for tp in states}
+        for aio in [aio for aio in fetcher._records if aio in known]:
+            try:
+                found |= await fetcher.fetched_records({aio}, timeout=0, max_records=most)
+            except Exception as exc:  # OffsetOutOfRange, a broken batch: the lane looks at the log and decides
+                self.log.warning("fetch refused: %s", type(exc).__name__)
+                self.failed.add(known[aio])
+        return found
 
     def check_group(self) -> str | None:
         """aiokafka parks its group loop until someone calls check_errors(), and Faust never does. Returns why it is dead."""
