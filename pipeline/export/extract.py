@@ -20,10 +20,10 @@ from pipeline.export.queries import Reading
 from pipeline.export.slices import Slice, slices
 
 SLICE_ROWS = 100_000
-# Bounds for the server, which sorts a slice: two threads, spill to disk early, small blocks to us.
+# Bounds for the server, which sorts a slice: two threads, spill to disk early, small blocks to us (an event may have 512 KiB).
 READ_SETTINGS: Mapping[str, str | int] = {
     "max_threads": 2,
-    "max_block_size": 4096,
+    "max_block_size": 256,
     "max_bytes_before_external_sort": 200_000_000,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "output_format_arrow_string_as_string": 1,

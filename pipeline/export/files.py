@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
+import numpy as np
 import pyarrow as pa
 
+from connectors import parquet
 from pipeline.export import formats
 
 log = logging.getLogger(__name__)
-CHUNK_ROWS = 1_000
+CHUNK_ROWS, CHUNK_BYTES = 1_000, 16 << 20
 FILE_ROWS, FILE_BYTES = 1_000_000, 256 << 20
 MANIFEST = "manifest.json"
 
@@ -42,28 +44,37 @@ class File:
 
 
 class Chunks:
-    """Batches of any size in, batches of exactly `CHUNK_ROWS` out: what follows depends on the rows alone."""
+    """Batches of any size in, batches of at most `CHUNK_ROWS` rows and `CHUNK_BYTES` of text (or one row) out.
+
+    Where they are cut depends on the rows alone, not on the batches.
+    """
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
         self._held: list[pa.RecordBatch] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The chunks that are full now."""
-        self._held.append(_conform(batch, self._schema))
-        self._rows += batch.num_rows
-        if self._rows < CHUNK_ROWS:
-            return
-        whole = pa.concat_batches(self._held)
-        full = self._rows - self._rows % CHUNK_ROWS
-        self._held, self._rows = [whole.slice(full)], self._rows - full
-        for start in range(0, full, CHUNK_ROWS):
-            yield whole.slice(start, CHUNK_ROWS)
+        batch = _conform(batch, self._schema)
+        ends, at = np.cumsum(parquet.row_bytes(batch)), 0
+        while at < batch.num_rows:
+            before = int(ends[at - 1]) if at else 0
+            fits = int(np.searchsorted(ends, before + CHUNK_BYTES - self._bytes, side="right")) - at
+            take = min(max(fits, 0 if self._rows else 1), CHUNK_ROWS - self._rows, batch.num_rows - at)
+            if take > 0:
+                self._held.append(batch.slice(at, take))
+                self._rows, self._bytes, at = self._rows + take, self._bytes + int(ends[at + take - 1]) - before, at + take
+            if at < batch.num_rows or self._rows == CHUNK_ROWS:
+                yield self._taken()
 
     def rest(self) -> pa.RecordBatch | None:
         """What is left at the end."""
-        return pa.concat_batches(self._held) if self._rows else None
+        return self._taken() if self._rows else None
+
+    def _taken(self) -> pa.RecordBatch:
+        held, self._held, self._rows, self._bytes = self._held, [], 0, 0
+        return pa.concat_batches(held)
 
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -122,3 +122,27 @@ def test_a_file_ends_at_its_limit_of_rows(tmp_path: Path, monkeypatch: pytest.Mo
     ]
     read: list[dict[str, Any]] = [row for f in done for row in pq.read_table(tmp_path / f.name).to_pylist()]
     assert read == pa.Table.from_batches([whole]).to_pylist()
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.sampled_from((0, 10, 400, 999, 3000)), max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=8),
+)
+def test_chunks_are_small_in_bytes_too_and_do_not_depend_on_the_batches(sizes: list[int], cuts: list[int]) -> None:
+    schema = pa.schema([pa.field("message", pa.string(), nullable=False)])
+    whole = pa.RecordBatch.from_arrays([pa.array(["x" * n for n in sizes], pa.string())], schema=schema)
+
+    def chunked(at: list[int]) -> list[list[str]]:
+        made = files.Chunks(schema)
+        found = [c for a, b in itertools.pairwise([0, *at, len(sizes)]) for c in made.add(whole.slice(a, b - a))]
+        rest = made.rest()
+        return [c.column(0).to_pylist() for c in [*found, *([] if rest is None else [rest])]]
+
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(files, "CHUNK_ROWS", 7)
+        small.setattr(files, "CHUNK_BYTES", 1000)
+        chunks = chunked(sorted(min(c, len(sizes)) for c in cuts))
+        assert chunks == chunked([])
+    assert [len(text) for chunk in chunks for text in chunk] == sizes
+    assert all(len(c) <= 7 and (len(c) == 1 or sum(map(len, c)) <= 1000) for c in chunks)
