@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from connectors.kafka_batches import read_any_header
 from connectors.kafka_chunks import RawRecord
 
 Fetched = Mapping[TP, tuple[Sequence[RawRecord], int]]
@@ -28,6 +29,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self.failed: set[TP] = set()  # whose last fetch was refused or could not be read
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        read_any_header()
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # Faust ties this to its own transactions
         return consumer
@@ -57,7 +59,9 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return {
                 tp: (found, state.position)
                 for tp, state in states.items()
-                if state.has_valid_position and ((found := records.get(_aio(tp)) or []) or state.position > active_partitions[tp])
+                if tp not in self.failed
+                and state.has_valid_position
+                and ((found := records.get(_aio(tp)) or []) or state.position > active_partitions[tp])
             }
 
     @staticmethod

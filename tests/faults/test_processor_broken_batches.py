@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import confluent_kafka
+
+from connectors.kafka import producer_config
 from tests.faults.fleet import violations
-from tests.processing import Worker, bodies, committed, event_frame, produce, rows
+from tests.processing import Worker, bodies, cluster, committed, event_frame, produce, rows, wait_until
 from tests.space import Space
 
 FIRST = 30
@@ -44,5 +51,43 @@ def test_a_damaged_batch_takes_no_record_of_another_partition_with_it(provisione
         assert violations(space, sent) == []
         assert committed(space)[3] == -1
         assert worker.process.poll() is None
+    finally:
+        worker.kill()
+
+
+def produce_with_header(space: Space, partition: int, value: bytes, name: bytes) -> None:
+    """One raw record with a header of any name: librdkafka itself, since its Python layer lets none but UTF-8 pass."""
+    (path,) = (Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs").glob("librdkafka-*.so*")
+    library = ctypes.CDLL(str(path))
+
+    def pointer(call: str, *args: Any) -> ctypes.c_void_p:
+        function: Callable[..., int] = library[call]
+        function.restype = ctypes.c_void_p  # type: ignore[attr-defined]
+        return ctypes.c_void_p(function(*args))
+
+    error, config = ctypes.create_string_buffer(512), pointer("rd_kafka_conf_new")
+    for key, setting in producer_config(cluster(space, "admin")).items():
+        text = str(setting).lower() if isinstance(setting, bool) else str(setting)
+        assert library.rd_kafka_conf_set(config, key.encode(), text.encode(), error, 512) == 0
+    producer, headers = pointer("rd_kafka_new", 0, config, error, 512), pointer("rd_kafka_headers_new", 1)
+    library.rd_kafka_header_add(headers, name, len(name), b"value", 5)
+    record = (1, f"{space.name}.raw".encode(), 3, ctypes.c_int32(partition), 4, value, ctypes.c_size_t(len(value)))
+    copied = (7, ctypes.c_int(2), 10, headers, 0)  # RD_KAFKA_V_MSGFLAGS: F_COPY; RD_KAFKA_V_HEADERS
+    assert library.rd_kafka_producev(producer, *record, *copied) == 0
+    assert library.rd_kafka_flush(producer, 30_000) == 0
+    library.rd_kafka_destroy(producer)
+
+
+def test_a_header_whose_name_is_no_utf8_is_read_like_any_other(provisioned: Space) -> None:
+    space, head, events = provisioned, event_frame(provisioned), rows(3)
+    framed = [head + body for body in bodies(events)]
+    produce(space, [(0, framed[0])])
+    produce_with_header(space, 0, framed[1], b"\xff\xfe")
+    produce_with_header(space, 0, b"junk", b"\xff\xfe")
+    produce(space, [(0, framed[2])])
+    worker = Worker(space, "header", PROCESSOR_LINGER_MS=5)
+    try:
+        wait_until(lambda: committed(space)[0] == 4 or worker.process.poll() is not None, 60, worker.text)
+        assert violations(space, {0: [event["event_id"] for event in events]}) == []
     finally:
         worker.kill()
