@@ -91,6 +91,7 @@ class Checker:
             objects: set[str] = set()
             for partition in chosen:
                 report.partitions.append(self._partition(report, reader, partition, scope, objects))
+        report.elsewhere = sources.elsewhere(self._clickhouse, self._namespace, self._topic_id, known)
         self._tell("listing the archive")
         report.add(self._objects(report.partitions, chosen, objects))
         return report

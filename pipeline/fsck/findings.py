@@ -93,6 +93,8 @@ class Report:
     partitions: list[PartitionReport] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     totals: Counter[str] = field(default_factory=Counter)
+    elsewhere: int = 0
+    """Events in ClickHouse that are of no partition of this topic: of one that was deleted, or of nobody's."""
     _kept: Counter[str] = field(default_factory=Counter)
 
     def add(self, found: Iterable[Finding]) -> int:
@@ -113,6 +115,10 @@ class Report:
     def lines(self) -> list[str]:
         """For people."""
         out = [str(p) for p in self.partitions]
+        if self.elsewhere:
+            out.append(
+                f"not compared: {self.elsewhere} events in ClickHouse that are of no partition of {self.topic} as it is now"
+            )
         out += [f"DIFFERENT {finding}" for finding in self.findings]
         if self.agrees:
             events = sum(p.events for p in self.partitions)
@@ -129,6 +135,7 @@ class Report:
             "topic": self.topic,
             "agrees": self.agrees,
             "totals": dict(self.totals),
+            "elsewhere": self.elsewhere,
             "partitions": [{**asdict(p), "waiting": p.waiting()} for p in self.partitions],
             "findings": [asdict(f) for f in self.findings],
         }

@@ -108,6 +108,15 @@ def clickhouse(client: Client, database: str, place: Mapping[str, str | int], st
         yield stop, positions.empty()
 
 
+def elsewhere(client: Client, database: str, topic_id: str, partitions: list[int]) -> int:
+    """Events in ClickHouse that are of no partition of this topic. Raises ClickHouseError."""
+    listed = ", ".join(f"{number:d}" for number in partitions)
+    ours = f"kafka_topic_id = {{topic_id:String}} AND kafka_partition IN ({listed}) AND kafka_offset >= 0"
+    sql = f"SELECT count() FROM events WHERE NOT ({ours})"  # noqa: S608
+    ((count,),) = client.rows(sql, {"topic_id": topic_id}, database=database)
+    return int(count)
+
+
 def archive(partition: ArchivedPartition, start: int, end: int) -> Pieces:
     """Raises S3Error."""
     ranges = [r for r in partition.ranges(start) if r.start < end]

@@ -70,6 +70,18 @@ def test_what_is_not_stored_yet_is_said_and_is_no_difference(provisioned: Space)
     assert re.search("not yet covered: the clean topic ends at 67, ClickHouse has committed 2[56], the archive 2[56]", out)
 
 
+def test_events_of_no_partition_of_the_topic_are_said(filled: Space) -> None:
+    events = f"`{filled.name}`.events"
+    for change in ("'nobody' AS kafka_topic_id", "77 AS kafka_partition"):
+        query(
+            filled,
+            f"INSERT INTO {events} SELECT * REPLACE ({change}) FROM (SELECT * FROM {events} WHERE kafka_offset = 60 LIMIT 1)",
+        )
+    code, out, _ = fsck(filled)
+    assert code == 0
+    assert "not compared: 2 events in ClickHouse that are of no partition" in out
+
+
 def test_tampering_with_clickhouse_is_named(filled: Space) -> None:
     events = f"`{filled.name}`.events"
     for sql in (
