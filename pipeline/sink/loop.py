@@ -43,7 +43,8 @@ class Loop:
             if lane is not None:
                 lane.release(0 if lost else max(0.0, deadline - time.monotonic()))
             self._paused.discard(partition)
-            metrics.SINK_LAG.remove(self._parts.store.name, str(partition))
+            for gauge in (metrics.SINK_LAG, metrics.SINK_HALTED):
+                gauge.remove(self._parts.store.name, str(partition))
 
     def run(self, stop: threading.Event) -> int:
         """Until ``stop`` is set: 0. Ends with 1 when every partition of this member waits for a person (see the log)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from connectors.memory import MemoryStore
 from pipeline.sink.plan import SCHEMA_VERSION, Plan, Proof
@@ -111,6 +112,10 @@ def test_records_deleted_before_they_were_stored_stop_the_partition() -> None:
     rig.turn(3)
     assert len(rig.halted()) == 1
     assert "deleted before they were stored" in rig.halted()[0]
+    alarm = ("auditwire_sink_halted", {"sink": "memory", "partition": "0"})
+    assert REGISTRY.get_sample_value(*alarm) == 1
+    rig.loop.revoked([0], lost=True)
+    assert REGISTRY.get_sample_value(*alarm) is None  # whoever has the partition now says so, or not
 
 
 def test_an_open_plan_that_reads_back_otherwise_stops_the_partition() -> None:
