@@ -24,8 +24,8 @@ from pipeline.export.queries import Query, Reading
 log = logging.getLogger(__name__)
 RENEW_SECONDS, IDLE_SECONDS = 0.5, 1.0
 MOST_ATTEMPTS, LONGEST_WAIT = 20, 60.0
-# ClickHouse errors that go away: time and memory limits, too many queries, too many parts, network.
-PASSING_CODES = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 319, 394, 425, 999})
+# ClickHouse errors that go away: time and memory limits, quotas, too many queries, too many parts, network, a server that ends.
+PASSING_CODES = frozenset({159, 201, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 999})
 
 
 class StoppedError(Exception):
