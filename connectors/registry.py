@@ -57,11 +57,22 @@ class SchemaRegistry:
             raise RegistryError(
                 f"schema registry {self.url} does not answer ({type(exc).__name__}): check AUDITWIRE_SCHEMA_REGISTRY_URL"
             ) from exc
-        if answer.status_code == 404:
+        found = _body(answer)
+        if answer.status_code == 404 and "error_code" in found:  # a proxy's or a starting server's 404 says nothing about ids
             raise UnknownSchema(f"schema registry {self.url} does not know {path}: run `auditwired migrate`", 404)
         if answer.is_error:
             raise RegistryError(
                 f"schema registry {self.url} answered {answer.status_code} to {method} {path}", answer.status_code
             )
-        found: dict[str, Any] = answer.json()
+        if not found:
+            raise RegistryError(f"schema registry {self.url} answered {method} {path} with something else: check its address")
         return found
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer; empty where it is none."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

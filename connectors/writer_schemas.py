@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from fastavro.schema import SchemaParseException, to_parsing_canonical_form
+from fastavro.schema import to_parsing_canonical_form
 
 import schemas
 from connectors.registry import SchemaRegistry, UnknownSchema
@@ -62,16 +62,17 @@ class WriterSchemas:
         except UnknownSchema:
             raise NotAnEvent(f"the registry has no schema with id {schema_id}") from None
         try:
-            if _canonical(text) in self._canonical:
-                return text
-        except (SchemaParseException, ValueError):
+            if _canonical(text) not in self._canonical:
+                self._refuse(schema_id, json.loads(text))
+        except (NotAnEvent, NewerSchema):
+            raise
+        except Exception:  # a registry keeps JSON Schemas and other things too, on which the parser fails in many ways
             raise NotAnEvent(f"schema {schema_id} is no Avro schema") from None
-        self._refuse(schema_id, json.loads(text))
         return text
 
     def _refuse(self, schema_id: int, schema: Any) -> None:
         """Raises unless the schema is an event's whose every field this release knows in the same shape."""
-        if not isinstance(schema, dict) or f"{schema.get('namespace', '')}.{schema.get('name', '')}" != EVENT_NAME:
+        if not isinstance(schema, dict) or EVENT_NAME not in (schema["name"], f"{schema.get('namespace')}.{schema['name']}"):
             raise NotAnEvent(f"schema {schema_id} is not {EVENT_NAME}")
         fields = {f["name"]: _shape(f) for f in schema["fields"]}
         unknown = sorted(set(fields) - set(self._fields))
