@@ -128,8 +128,10 @@ class Lane:
 
     async def _open(self) -> None:
         if not self._opened:
-            self.position = await self._pooled(self._work.open)
-            self._opened, self.moved = True, time.monotonic()
+            position = await self._pooled(self._work.open)
+            if position != self.position:  # a session alone is no progress
+                self.position, self.moved = position, time.monotonic()
+            self._opened = True
         self._rewind()
 
     async def _step(self) -> None:
@@ -193,7 +195,7 @@ class Lane:
         if self._look_again:
             self._look_again = False
             self._opened = False
-            raise _OffsetRefused("the broker refused the position")
+            raise _OffsetRefused("the broker refused the position, or a batch there cannot be read: see the log")
         if self.edge != self.position:
             log.warning("%s: records from %s on did not arrive, asking again", self.name, self.position)
             metrics.PROCESSOR_REWINDS.inc()
@@ -220,7 +222,7 @@ class Lane:
 
     async def _recover(self, exc: Exception) -> None:
         self.want = None if not self._opened else self.want
-        self.trouble = str(exc) if isinstance(exc, (Blocked, RefusedToStart)) else type(exc).__name__
+        self.trouble = str(exc) if isinstance(exc, (Blocked, RefusedToStart, _OffsetRefused)) else type(exc).__name__
         if isinstance(exc, RefusedToStart):
             self._owned = False
             self._host.stop(EXIT_REFUSED, str(exc))
@@ -262,7 +264,7 @@ class _HandlerFailed(Exception):  # noqa: N818
 
 
 class _OffsetRefused(Exception):  # noqa: N818
-    """The broker has no such offset; a new session looks at the log."""
+    """The broker has no such offset, or nothing readable there; a new session looks at the log."""
 
 
 def _named(exc: Exception) -> str:

@@ -178,3 +178,16 @@ def test_a_tail_without_records_is_no_lag() -> None:
         return lane.lag(105) == 0 and not lane.behind
 
     drive(work, tail)
+
+
+def test_sessions_that_come_and_go_are_no_progress() -> None:
+    work = Memory(fail={"commit": [KafkaException(KafkaError(KafkaError._TIMED_OUT))] * 3})
+    seen: list[float] = []
+
+    def tried(lane: Lane) -> bool:
+        if lane.position == 0:
+            seen.append(lane.moved)
+        return work.opened >= 4
+
+    drive(work, tried)
+    assert len(set(seen)) == 1, "health looks at how long the position has not moved"
