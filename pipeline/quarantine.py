@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
@@ -192,12 +193,20 @@ def _event(value: bytes, values: settings.Operator) -> dict[str, Any] | None:
         schema_id = schema_id_of(value)
         if schema_id is None:
             return None
-        row = decode([value[5:]], WriterSchemas(registry).text_of(schema_id)).to_pylist()[0]
-        return {name: content for name, content in row.items() if content not in ("", None, [])}
+        row = decode([value[5:]], WriterSchemas(registry).text_of(schema_id))
+        shown = {name: _shown(column) for name, column in zip(row.schema.names, row.columns, strict=True)}
+        return {name: content for name, content in shown.items() if content not in ("", None, [])}
     except (NotAnEvent, NewerSchema, RegistryError, DecodeError):
         return None
     finally:
         registry.close()
+
+
+def _shown(column: pa.Array[Any]) -> Any:
+    try:
+        return column[0].as_py()
+    except (OverflowError, ValueError):  # a time that Python does not know: its number
+        return column.view(pa.int64())[0].as_py()
 
 
 def _is_text(value: bytes) -> bool:
