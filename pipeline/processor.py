@@ -58,7 +58,7 @@ class Processor:
         self._topics = Topics.of(values.namespace)
         self._budget, self._turn = Budget(values.hold_bytes), asyncio.Semaphore(COMPUTED_AT_ONCE)
         self._pool = ThreadPoolExecutor(MAX_PARTITIONS + 16, "lane")
-        self._code = 0
+        self._code, self._blocked = 0, False
         self._lanes: dict[int, Lane] = {}
         self._answered = time.monotonic()
         self._consumer: ChunkConsumer | None = None
@@ -78,7 +78,7 @@ class Processor:
         finally:
             self.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
-            if any(not lane.task.done() for lane in self._lanes.values()) or self._code:
+            if self._blocked or self._code:
                 logging.shutdown()
                 os._exit(self._code)  # a blocked call of the client must not hold the process back
         return self._code
@@ -178,6 +178,7 @@ class Processor:
         except Exception as exc:
             log.warning("leaving the group failed with %s", type(exc).__name__)
         starting.cancel()
+        self._blocked = bool(self.owned())  # asked now: the loop cancels all tasks before it ends
 
     def _new_lane(self, consumer: ChunkConsumer, tp: Any, before: asyncio.Task[None] | None) -> Lane:
         if len(consumer.lanes) >= MAX_PARTITIONS:
@@ -210,7 +211,7 @@ class Processor:
 
     def owned(self) -> dict[int, Lane]:
         """Lanes of the partitions that this process has now."""
-        return {partition: lane for partition, lane in self._lanes.items() if not lane.task.done()}
+        return {partition: lane for partition, lane in list(self._lanes.items()) if not lane.task.done()}
 
     async def _watch(self, app: Any) -> None:
         while True:

@@ -19,7 +19,7 @@ from pipeline.processor import Processor
 from pipeline.sealing import Sealer
 from tests.faults.fleet import violations
 from tests.faults.test_processor import finished, lone
-from tests.processing import bodies, cluster, event_frame, ledger, processor_cluster, produce, read_all, rows, wait_until
+from tests.processing import Worker, bodies, cluster, event_frame, ledger, processor_cluster, produce, read_all, rows, wait_until
 from tests.space import Space
 
 
@@ -117,9 +117,33 @@ def test_keys_that_grow_in_the_quarantine_do_not_wedge_the_partition(space: Spac
     assert work.open() == 0
     work.commit(work.handle(records, 0, 4, False))
     work.close()
+    wait_until(lambda: len(read_all(space, "ledger", 3)) == 1)  # the broker writes the markers after its answer
     codec, sealer = RecordCodec("quarantined_event", 0), Sealer(space.env["AUDITWIRE_SEALING_KEY"])
     found = [codec.decode(record.value or b"") for record in read_all(space, "quarantine", 3)]
     assert [record["reason"] for record in found] == ["bad_frame", "too_large", "bad_frame"]
     kept = [rejects.original_of(record, sealer) for record in found]
     assert [(original.whole, original.key) for original in kept] == [(False, None), (False, None), (True, None)]
     assert [len(read_all(space, "events", 3)[0].key or b""), kept[0].value] == [900_000, b"junk"]
+
+
+BLOCKING = """
+import sys, time
+from pipeline import log, settings
+from pipeline.processor import Processor
+
+def points(point):
+    if point == "produced":
+        sys.stderr.write("blocked\\n")
+        sys.stderr.flush()
+        time.sleep(60)
+
+log.setup("console")
+sys.exit(Processor(settings.load(settings.Processor), points=points).run())
+"""
+
+
+def test_sigterm_does_not_wait_for_a_commit_that_hangs(provisioned: Space) -> None:
+    produce(provisioned, [(0, event_frame(provisioned) + body) for body in bodies(rows(5))])
+    worker = Worker(provisioned, "hanging", ["-c", BLOCKING], PROCESSOR_LINGER_MS=5)
+    wait_until(lambda: "blocked" in worker.text(), 60, worker.text)
+    assert worker.stop(25) == 0
