@@ -40,8 +40,9 @@ def test_everything_is_archived_once_across_classes_gaps_and_restarts(provisione
 
 def _keep_the_producers_time(space: Space) -> None:
     admin = AdminClient(cast(Kafka, space.stack.servers["kafka"]).client("admin"))
-    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, f"{space.name}.events", incremental_configs=[entry])
+    wanted = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}  # the times are older than the retention
+    entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in wanted.items()]
+    resource = ConfigResource(ResourceType.TOPIC, f"{space.name}.events", incremental_configs=entries)
     for done in admin.incremental_alter_configs([resource]).values():
         done.result()
 
