@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from connectors.avro import RecordCodec, schema_id_of
 from connectors.kafka import Cluster
@@ -22,6 +23,7 @@ from pipeline.work import Blocked
 
 log = logging.getLogger(__name__)
 SETTLE_SECONDS = 10.0
+LOOK_UP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,16 @@ class PartitionWork:
         return planned
 
     def _writers(self, records: Sequence[RawRecord]) -> tuple[dict[int, str | None], int]:
-        """Writer's schemas of the records, and how many records come before one of a schema that is too new."""
+        """Writer's schemas of the first so many records: of those before a schema that is too new, or as many ids as can be asked
+        for in a few seconds, since each may be junk of its own.
+        """
         heads = [(record.value or b"")[:5] for record in records]
         found: dict[int, str | None] = {}
-        usable = len(heads)
-        for head in set(heads):
+        first = {head: index for index, head in reversed(list(enumerate(heads)))}
+        began = time.monotonic()
+        for head, index in sorted(first.items(), key=itemgetter(1)):
+            if index and time.monotonic() - began > LOOK_UP_SECONDS:
+                return found, index
             schema_id = schema_id_of(head)
             if schema_id is None:
                 continue
@@ -142,12 +149,12 @@ class PartitionWork:
             except NotAnEvent:
                 found[schema_id] = None
             except NewerSchema as exc:
-                usable = min(usable, heads.index(head))
-                if usable == 0:
+                if index == 0:
                     raise Blocked(str(exc), alarm=True) from None
+                return found, index
             except RegistryError as exc:
                 raise Blocked(str(exc)) from None
-        return found, usable
+        return found, len(heads)
 
     def _planned(
         self, records: Sequence[RawRecord], start: int, end: int, writers: Mapping[int, str | None], isolate: bool
@@ -194,10 +201,8 @@ class PartitionWork:
 
     def _count(self, entry: book.Record) -> None:
         self._lost = 0
-        if entry["snapshot"] is not None:
-            self._since_snapshot = 0
-        elif self._since_snapshot is not None:
-            self._since_snapshot += 1
+        due = self._since_snapshot is None or self._since_snapshot >= self._shared.snapshot_every
+        self._since_snapshot = 0 if due else (self._since_snapshot or 0) + 1  # one that did not fit is not tried each time
         metrics.PROCESSOR_TRANSACTIONS.inc()
         events = metrics.PROCESSOR_EVENTS
         events.labels("clean").inc(entry["clean"] - entry["conflicts"])

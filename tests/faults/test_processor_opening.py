@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
-from connectors.avro import RecordCodec
+from connectors.avro import RecordCodec, frame
 from connectors.kafka import producer_config
 from connectors.kafka_lanes import GroupOffsets, Overtaken, Session, fenced
 from connectors.kafka_read import PartitionReader, Record
-from pipeline import rejects, settings
+from pipeline import ledger as ledger_book
+from pipeline import partition, rejects, settings
 from pipeline.partition import PartitionWork
 from pipeline.processor import Processor
 from pipeline.sealing import Sealer
@@ -124,6 +126,38 @@ def test_keys_that_grow_in_the_quarantine_do_not_wedge_the_partition(space: Spac
     kept = [rejects.original_of(record, sealer) for record in found]
     assert [(original.whole, original.key) for original in kept] == [(False, None), (False, None), (True, None)]
     assert [len(read_all(space, "events", 3)[0].key or b""), kept[0].value] == [900_000, b"junk"]
+
+
+def test_junk_of_many_schema_ids_is_taken_in_small_steps(
+    space: Space, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = processor.work(3)
+    start = work.open()
+    junk = [Record(3, start + n, 1, None, (), frame(1_900_000_000 + n)) for n in range(3)]
+    assert work.handle(junk, start, start + 3, False).end == start + 3
+    monkeypatch.setattr(partition, "LOOK_UP_SECONDS", -1)
+    assert work.handle(junk, start, start + 3, False).end == start + 1
+    work.close()
+
+
+def test_a_snapshot_that_does_not_fit_is_not_tried_with_every_transaction(
+    space: Space, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_book, "SNAPSHOT_BYTES", 0)
+    work = processor.work(3)
+    start, head = work.open(), event_frame(space)
+    tried: list[Any] = []
+
+    def counted(entry: Any, encoded: bytes) -> Any:
+        tried.append(entry)
+        return PartitionWork._with_snapshot(work, entry, encoded)
+
+    monkeypatch.setattr(work, "_with_snapshot", counted)
+    for n, body in enumerate(bodies(rows(3, 9000, producer_id="p", producer_epoch=1, sequence=lambda n: n)), start):
+        produce(space, [(3, head + body)])
+        work.commit(work.handle([Record(3, n, 1, None, (), head + body)], n, n + 1, False))
+    assert len(tried) == 1
+    work.close()
 
 
 BLOCKING = """
