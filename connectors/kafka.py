@@ -70,13 +70,17 @@ def producer_config(cluster: Cluster, **extra: Any) -> Config:
 
 
 def consumer_config(cluster: Cluster, group: str, **extra: Any) -> Config:
-    """A consumer that reads committed transactions only and never commits or resets by itself."""
+    """A consumer that reads committed transactions only, checks their bytes and never commits or resets by itself.
+
+    Bytes that fail the check come as an error ``_BAD_MSG``, and the client goes on behind them: whoever reads must not.
+    """
     base = {
         "group_id": group,
         "enable_auto_commit": False,
         "enable_auto_offset_store": False,
         "auto_offset_reset": "error",
         "isolation_level": "read_committed",
+        "check_crcs": True,
     }
     return cluster.config(**{**base, **extra})
 

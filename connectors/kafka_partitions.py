@@ -13,7 +13,15 @@ from confluent_kafka.admin import AdminClient
 from connectors.kafka import Cluster, Config, ErrorWatch, consumer_config, error_of
 from connectors.partitions import Chunk, CommitError, Listener, LogError, LogGapError
 
-GONE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
+GONE = {
+    **dict.fromkeys(
+        (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE), "the log no longer holds the offset asked for"
+    ),
+    KafkaError._BAD_MSG: "the log's bytes cannot be read: they fail their checksum",
+    KafkaError._BAD_COMPRESSION: "the log's bytes cannot be read: they do not decompress",
+    KafkaError._NOT_IMPLEMENTED: "the log's bytes cannot be read: their format is unknown",
+}
+"""The client goes on behind these; what it could not deliver must not be passed over."""
 ASK_SECONDS = 10.0
 
 
@@ -180,7 +188,7 @@ def _chunk(partition: int, messages: list[Message]) -> Chunk:
         if error is not None and error.code() == KafkaError._PARTITION_EOF:
             reached = message.offset()
         elif error is not None:
-            gap = LogGapError("the log no longer holds the offset asked for")
+            gap = gap or LogGapError(GONE[error.code()])
     records = [m for m in messages if m.error() is None]
     return Chunk(
         partition, [m.offset() for m in records], [m.timestamp()[1] for m in records], [m.value() for m in records], reached, gap

@@ -19,7 +19,7 @@ class LogError(Exception):
 
 
 class LogGapError(Exception):
-    """The log no longer holds the offset asked for: records were deleted before they were stored."""
+    """The log cannot give the next records: they were deleted before they were stored, or their bytes are damaged."""
 
 
 @dataclass(frozen=True)
