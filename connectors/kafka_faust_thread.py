@@ -13,7 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from connectors.kafka_batches import read_any_header
-from connectors.kafka_chunks import RawRecord
+from connectors.kafka_chunks import CHUNK_RECORDS, RawRecord
 
 Fetched = Mapping[TP, tuple[Sequence[RawRecord], int]]
 
@@ -103,14 +103,16 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             waiter.cancel()
 
     async def _buffered(self, fetcher: Any, states: Mapping[TP, Any], most: int | None) -> dict[Any, Any]:
-        """What has arrived, one partition after the other: aiokafka forgets what it took of others before one that fails, but
-        has moved their positions, and that would look like a gap without records.
+        """What has arrived, at most a chunk of each partition, since compressed batches may hold a hundred times their size.
+
+        One partition after the other: aiokafka forgets what it took of others before one that fails, but has moved their
+        positions, and that would look like a gap without records.
         """
         found: dict[Any, Any] = {}
         known = {_aio(tp): tp for tp in states}
         for aio in [aio for aio in fetcher._records if aio in known]:
             try:
-                found |= await fetcher.fetched_records({aio}, timeout=0, max_records=most)
+                found |= await fetcher.fetched_records({aio}, timeout=0, max_records=min(most or CHUNK_RECORDS, CHUNK_RECORDS))
             except Exception as exc:  # OffsetOutOfRange, a broken batch: the lane looks at the log and decides
                 self.log.warning("fetch refused: %s", type(exc).__name__)
                 self.failed.add(known[aio])
