@@ -17,6 +17,7 @@ from schemas import fields_of_class
 STAGE = "validate"
 FIELD_BYTES = 64 * 1024
 EVENT_TYPE_BYTES = 256
+PRODUCER_BYTES = 256  # deduplication remembers producers for ever
 LIST_ITEMS = 256
 YEAR_2200_US = 7_258_118_400_000_000  # 2200-01-01T00:00:00Z, the first time that is refused
 
@@ -24,6 +25,7 @@ REASONS = {
     "bad_event_id": "event_id is no canonical lower-case UUID; write it as str(uuid.uuid4()) does.",
     "bad_tenant_id": "tenant_id must be 1 to 64 characters out of a-z 0-9 _ . -; use the tenant's id, not its display name.",
     "bad_event_type": f"event_type must be 1 to {EVENT_TYPE_BYTES} bytes; send the dotted name of what happened.",
+    "bad_producer_id": f"producer_id is longer than {PRODUCER_BYTES} bytes; shorten the service's name.",
     "bad_time": "a time lies outside 1970-01-01 to 2199-12-31; send microseconds since 1970 in UTC.",
     "bad_number": "a number is infinite or not a number; send null where it is unknown.",
     "nul_character": "a text holds the character U+0000; remove it at the source.",
@@ -60,6 +62,7 @@ def _culprits(batch: Batch, now_us: int) -> Culprits:
     yield "bad_tenant_id", REASONS["bad_tenant_id"], ~_matches(batch.column("tenant_id"), _TENANT)
     length = _numpy(pc.binary_length(batch.column("event_type")))
     yield "bad_event_type", REASONS["bad_event_type"], (length == 0) | (length > EVENT_TYPE_BYTES)
+    yield "bad_producer_id", REASONS["bad_producer_id"], _numpy(pc.binary_length(batch.column("producer_id"))) > PRODUCER_BYTES
     yield from _bad_times(batch, now_us)
     yield from _bad_numbers(batch)
     yield from _nul_characters(batch)

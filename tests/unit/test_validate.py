@@ -35,6 +35,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("bad_event_type", {"event_type": ""}),
     ("bad_event_type", {"event_type": "x" * 257}),
     ("bad_event_type", {"event_type": "é" * 129}),
+    ("bad_producer_id", {"producer_id": "p" * 257}),
     ("bad_time", {"occurred_at": -1}),
     ("bad_time", {"occurred_at": YEAR_2200_US}),
     ("bad_time", {"occurred_at": NOW_US * 1000}),
