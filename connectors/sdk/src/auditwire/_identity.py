@@ -32,8 +32,12 @@ def is_event_id(value: object) -> bool:
 
 
 def new_producer_id(service: str) -> str:
-    """``service/host/random``: no two processes share one."""
-    return f"{service}/{socket.gethostname()}/{secrets.token_hex(8)}"
+    """``service/host/random``, at most 256 bytes: no two processes share one."""
+    return f"{_short(service)}/{_short(socket.gethostname())}/{secrets.token_hex(8)}"
+
+
+def _short(text: str) -> str:
+    return text.encode()[:112].decode(errors="ignore")
 
 
 class Lane:
