@@ -70,15 +70,18 @@ def sink_config(
 class KafkaPartitions:
     """One topic as a member of a group; ``config`` from `sink_config`.
 
-    Questions go through a second client that never joins: the client that polls keeps other threads waiting.
+    Questions go through a second client that never joins: the client that polls keeps other threads waiting. ``quiet``: seconds
+    without records after which an error that the client reported counts as trouble, if Kafka does not answer.
     """
 
-    def __init__(self, cluster: Cluster, config: Config, topic: str, topic_id: str, most: int = 20_000) -> None:
+    def __init__(
+        self, cluster: Cluster, config: Config, topic: str, topic_id: str, most: int = 20_000, *, quiet: float = 30.0
+    ) -> None:
         self.topic, self.topic_id, self._most, self._cluster = topic, topic_id, most, cluster
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
         self._consumer = Consumer({**config, "error_cb": self._watch})
         self._asker = Consumer({**config, "error_cb": self._watch})
-        self._heard = time.monotonic()
+        self._heard, self._quiet = time.monotonic(), quiet
         self._reading: set[int] = set()
         self._asking, self._asked, self._id_now = threading.Lock(), -1.0, topic_id
 
@@ -169,7 +172,16 @@ class KafkaPartitions:
         return high if high >= 0 else None
 
     def trouble(self) -> str | None:
-        return self._watch.explain() if time.monotonic() - self._heard > 30 else None
+        said = self._watch.explain() if time.monotonic() - self._heard > self._quiet else None
+        return said if said is not None and not self._answers() else None
+
+    def _answers(self) -> bool:
+        """Whether Kafka answers now: on a quiet topic nothing else shows that an outage is over."""
+        try:
+            self._asker.list_topics(self.topic, timeout=0.5)
+        except (KafkaException, RuntimeError):  # RuntimeError: closed meanwhile
+            return False
+        return True
 
     def close(self) -> None:
         self._consumer.close()
