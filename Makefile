@@ -8,9 +8,9 @@ WORKERS ?= 3
 .PHONY: help install fmt check test up down status demo bench-e2e bench-faults clean
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: ## the environment in .venv and the servers' jars in .cache (every other target calls it)
+install: ## the environment in .venv and the servers' jars in .cache (what needs it calls it)
 	@$(PYTHON) infra/install.py
 
 fmt: install ## format the code, mend what can be mended

@@ -58,7 +58,8 @@ def metrics_page() -> str:
     rows += ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
     for collector in sorted(_declared(), key=lambda c: str(c._name)):
         labels = ", ".join(f"`{label}`" for label in collector._labelnames) or "–"
-        rows.append(f"| `{collector._name}` | {collector._type} | {labels} | {collector._documentation} |")
+        name = collector._name + ("_total" if collector._type == "counter" else "")  # as the page shows it
+        rows.append(f"| `{name}` | {collector._type} | {labels} | {collector._documentation} |")
     return "\n".join(rows) + "\n"
 
 

@@ -84,7 +84,7 @@ def main() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp() != wanted():
             check()
-            sys.stdout.write("installing into .venv (1.3 GB, most of it the servers)\n")
+            sys.stdout.write("installing into .venv (1.7 GB, most of it the servers)\n")
             sys.stdout.flush()
             install()
         run(VENV / "bin/python", "-m", "infra.stack", "install")

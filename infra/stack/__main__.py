@@ -144,7 +144,7 @@ def status(directory: Path) -> int:
     sys.stdout.write("\n".join(report.lines(rows)) + "\n")
     for row in rows:
         if row.state != "running" or row.restarts:
-            say(f"{row.name}: started again {row.restarts} times. {tail(one.stack.log(row.name))}")
+            say(f"{row.name}: started again {row.restarts} time{'s' * (row.restarts != 1)}. {tail(one.stack.log(row.name))}")
     return 0 if all(answers) else 1
 
 
