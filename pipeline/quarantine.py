@@ -125,7 +125,10 @@ class _Quarantine:
     def one(self, position: Position) -> Quarantined:
         """The record at a position. Raises Fault."""
         topic = self.topics.quarantine
-        if position.partition in self._reader.partitions(topic):
+        if (
+            position.partition in self._reader.partitions(topic)
+            and position.offset < self._reader.watermarks(topic, position.partition)[1]
+        ):
             for message in self._reader.read(topic, position.partition, position.offset, position.offset + 1):
                 resolved = position.offset in self._resolved(position.partition)
                 return Quarantined(position, message.timestamp, self._codec.decode(message.value or b""), resolved)
@@ -142,9 +145,13 @@ def _list(args: argparse.Namespace, quarantine: _Quarantine) -> int:
     ]
     wanted.sort(key=lambda item: item.time_ms)
     if args.json:
-        for item in wanted:
-            sys.stdout.write(json.dumps(_row(item)) + "\n")
+        with suppress(BrokenPipeError):  # `| head` has seen enough
+            for item in wanted:
+                sys.stdout.write(json.dumps(_row(item)) + "\n")
+            sys.stdout.flush()
         return 0
+    if not wanted:
+        sys.stderr.write("nothing in quarantine that was asked for\n")
     table = Table(*("position", "time (UTC)", "tenant", "stage", "reason", "detail", "replayed"), box=None)
     for item in wanted:
         table.add_row(*(str(value) for value in _row(item).values()))
