@@ -108,7 +108,7 @@ class GroupOffsets:
         committed = self.committed(topic, partition)
         if committed is None:
             self._refuse_filled(topic, partition, outputs)
-            return Start(low, None, 0)
+            return Start(low, None, low)  # what was deleted before anybody read it is lost too
         if committed > high:
             high = self._settled(topic, partition, committed)
         if committed > high:

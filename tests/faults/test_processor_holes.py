@@ -272,3 +272,19 @@ def test_records_that_were_deleted_before_they_were_processed_are_counted(slot: 
     work.close()
     processor.close()
     assert [(e["start_offset"], e["end_offset"], e["lost"]) for e in ledger(*slot)] == [(0, 5, 0), (12, 20, 7)]
+
+
+def test_records_that_were_deleted_before_anybody_read_the_partition_are_counted(slot: Slot) -> None:
+    space, partition = slot
+    produce(space, [(partition, event_frame(space) + body) for body in bodies(rows(20))])
+    delete_before(processor_cluster(space), f"{space.name}.raw", {partition: 7})
+    processor = Processor(space.settings(settings.Processor))
+    processor.prepare()
+    work = processor.work(partition)
+    with PartitionReader(cluster(space, "admin"), "tests") as reader:
+        records = list(reader.read(f"{space.name}.raw", partition, 7, 20))
+    assert work.open() == 7
+    work.commit(work.handle(records, 7, 20, False))
+    work.close()
+    processor.close()
+    assert [(e["start_offset"], e["end_offset"], e["lost"]) for e in ledger(*slot)] == [(7, 20, 7)]
