@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 Config = dict[str, Any]
 CALLBACKS = frozenset({"error_cb", "stats_cb", "throttle_cb", "oauth_cb", "on_delivery", "on_commit", "logger"})
+SILENT: Config = {"log_level": 0}
+LOG_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,19 @@ def consumer_config(cluster: Cluster, group: str, **extra: Any) -> Config:
 class ErrorWatch:
     """Collects what librdkafka says in the background, to tell wrong credentials from a broker that does not answer.
 
-    Pass ``watch`` as ``error_cb``; ``explain()`` gives a sentence with what to do, or None while nothing was said.
+    Pass ``watch`` as ``error_cb``; ``explain()`` gives a sentence with what to do, or None while nothing was said. ``logger``
+    gets that sentence, at most twice a minute; pass ``SILENT`` to the client then, it writes forty lines a second itself.
     """
 
-    def __init__(self, bootstrap: str, username: str, on_error: Callable[[KafkaError], None] | None = None) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        username: str,
+        on_error: Callable[[KafkaError], None] | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
         self._bootstrap, self._username, self._on_error = bootstrap, username, on_error
+        self._logger, self._logged = logger, -LOG_SECONDS
         self._lock = threading.Lock()
         self._last: KafkaError | None = None
 
@@ -100,6 +112,9 @@ class ErrorWatch:
         with self._lock:
             if self._last is None or self._last.code() != KafkaError._AUTHENTICATION:
                 self._last = error
+        if self._logger is not None and time.monotonic() - self._logged >= LOG_SECONDS:
+            self._logged = time.monotonic()
+            self._logger.warning("%s", self.explain())
         if self._on_error is not None:
             self._on_error(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -10,9 +11,10 @@ from typing import Any, Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka import Cluster, Config, ErrorWatch, consumer_config, error_of
+from connectors.kafka import SILENT, Cluster, Config, ErrorWatch, consumer_config, error_of
 from connectors.partitions import Chunk, CommitError, Listener, LogError, LogGapError
 
+logger = logging.getLogger(__name__)
 GONE = {
     **dict.fromkeys(
         (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE), "the log no longer holds the offset asked for"
@@ -78,9 +80,9 @@ class KafkaPartitions:
         self, cluster: Cluster, config: Config, topic: str, topic_id: str, most: int = 20_000, *, quiet: float = 30.0
     ) -> None:
         self.topic, self.topic_id, self._most, self._cluster = topic, topic_id, most, cluster
-        self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
-        self._consumer = Consumer({**config, "error_cb": self._watch})
-        self._asker = Consumer({**config, "error_cb": self._watch})
+        self._watch = ErrorWatch(cluster.bootstrap, cluster.username, logger=logger)
+        self._consumer = Consumer({**config, **SILENT, "error_cb": self._watch})
+        self._asker = Consumer({**config, **SILENT, "error_cb": self._watch})
         self._heard, self._quiet = time.monotonic(), quiet
         self._reading: set[int] = set()
         self._asking, self._asked, self._id_now = threading.Lock(), -1.0, topic_id

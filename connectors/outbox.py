@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.kafka import Config, ErrorWatch
+from connectors.kafka import SILENT, Config, ErrorWatch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class KafkaOutbox:
 
     def __init__(self, config: Config, bound_seconds: float = 10.0, *, wait_for_reports: bool = True) -> None:
         self._bound, self._wait = bound_seconds, wait_for_reports
-        self._watch = ErrorWatch(config["bootstrap.servers"], config.get("sasl.username", ""), self._on_error)
+        self._watch = ErrorWatch(config["bootstrap.servers"], config.get("sasl.username", ""), self._on_error, logger)
         self._trouble: str | None = "Kafka has not answered yet"
         self._lock = threading.Lock()
         self._done: list[_Batch] = []
@@ -83,7 +86,7 @@ class KafkaOutbox:
         self.broken = asyncio.Event()
         timeout = max(1000, int(bound_seconds * 900))
         own = {"message.timeout.ms": timeout, "queue.buffering.max.messages": 500_000, "error_cb": self._watch}
-        self._producer = Producer({**config, **own})
+        self._producer = Producer({**config, **SILENT, **own})
         self._thread = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
         self._thread.start()
 

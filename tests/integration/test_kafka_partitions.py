@@ -8,6 +8,8 @@ import threading
 from contextlib import closing, suppress
 from dataclasses import replace
 
+import pytest
+
 from connectors.kafka import cluster_of
 from connectors.kafka_partitions import KafkaPartitions, sink_config
 from infra.stack import ports
@@ -16,7 +18,9 @@ from tests.sinks import until
 from tests.space import Space
 
 
-def test_an_outage_is_trouble_until_kafka_answers_again(provisioned: Space) -> None:
+def test_an_outage_is_trouble_and_a_line_in_the_log_until_kafka_answers_again(
+    provisioned: Space, caplog: pytest.LogCaptureFixture
+) -> None:
     values = settings.load(settings.ClickHouseSink, provisioned.env)
     (port,) = ports.pick(1)
     cluster = replace(cluster_of(values.model_dump()), bootstrap=f"127.0.0.1:{port}")
@@ -28,6 +32,7 @@ def test_an_outage_is_trouble_until_kafka_answers_again(provisioned: Space) -> N
             return "does not answer" in (log.trouble() or "")
 
         until(troubled, 30)
+        assert ["does not answer" in record.message for record in caplog.records] == [True]
         with socket.create_server(("127.0.0.1", port)) as door:
             threading.Thread(target=_open, args=(door, values.kafka_bootstrap), daemon=True).start()
             until(lambda: not troubled(), 30, lambda: str(log.trouble()))
