@@ -39,7 +39,7 @@ class ClassedTopic(CleanTopic):
         for i, body in enumerate(avro.encode(columns(count, self._seed, CLASSES))):
             self._producer.produce(self.name, self._frame + body, partition=partitions[i % len(partitions)], timestamp=at_ms)
         self._producer.flush(60)
-        (self._producer.commit_transaction if commit else self._producer.abort_transaction)(60)
+        self._end(commit, partitions)
 
 
 @dataclass

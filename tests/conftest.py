@@ -7,8 +7,11 @@ worker alone, for tests that kill them.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -62,6 +65,21 @@ def _hold(directory: Path) -> None:
             pytest.exit(f"The local stack does not start. {tail(log, 30)}", returncode=3)
         time.sleep(0.05)
     process.returncode = 0  # it ends by itself after this run: nobody waits for it
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """At the end of the run: end the shared stack and wait for it, so that nothing is left when the command returns."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    if factory is None or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    ready = factory.getbasetemp() / "stack" / holder.READY
+    if not ready.exists():
+        return
+    with contextlib.suppress(ProcessLookupError):
+        watched = os.pidfd_open(int(ready.read_text(encoding="ascii")))
+        signal.pidfd_send_signal(watched, signal.SIGTERM)
+        select.select([watched], [], [], 60)
+        os.close(watched)
 
 
 @pytest.fixture(scope="session")

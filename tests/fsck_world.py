@@ -57,7 +57,7 @@ class AccountedTopic(ClassedTopic):
             entry = self._codec.encode(self._entry(partition, mine, off_by))
             self._producer.produce(f"{self.space.name}.ledger", entry, partition=partition)
         self._producer.flush(60)
-        (self._producer.commit_transaction if commit else self._producer.abort_transaction)(60)
+        self._end(commit, tuple(bodies))
         self._raw = self._raw if commit else before
 
     def _entry(self, partition: int, bodies: list[bytes], off_by: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from connectors.kafka_lanes import GroupOffsets
 from connectors.kafka_read import PartitionReader, Record
 from connectors.registry import SchemaRegistry
 from pipeline import settings
+from tests.log_end import transactions_ended
 from tests.space import Space
 
 PARTITIONS = 4
@@ -94,6 +95,9 @@ def read_all(space: Space, topic: str, partition: int) -> list[Record]:
     """Every committed record of ``<namespace>.<topic>`` in a partition."""
     with PartitionReader(cluster(space, "admin"), f"{space.name}-tests") as reader:
         name = f"{space.name}.{topic}"
+        transactions_ended(
+            cluster(space, "admin").config(), name, [partition], 5.0
+        )  # a killed producer's transaction may stay open
         low, end = reader.watermarks(name, partition)
         return list(reader.read(name, partition, low, end))
 

@@ -25,6 +25,7 @@ from connectors.registry import SchemaRegistry
 from infra.stack.servers.kafka import Kafka
 from pipeline import settings
 from tests.archive_rows import columns
+from tests.log_end import transactions_ended
 from tests.space import Space
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,11 @@ class CleanTopic:
         for i, body in enumerate(avro.encode(columns(count, self._seed))):
             self._producer.produce(self.name, self._frame + body, partition=partitions[i % len(partitions)])
         self._producer.flush(60)
+        self._end(commit, partitions)
+
+    def _end(self, commit: bool, partitions: tuple[int, ...]) -> None:
         (self._producer.commit_transaction if commit else self._producer.abort_transaction)(60)
+        assert transactions_ended(self.client, self.name, partitions), "the transaction has ended and its markers do not show"
 
     def records(self) -> set[Key]:
         """Position and digest of every committed event, read by a client of its own."""

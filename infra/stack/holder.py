@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from infra.stack import Stack
+from infra.stack import Stack, state
 from infra.stack.install import InstallError
 from infra.stack.server import StackError
 
@@ -29,7 +29,7 @@ def hold(directory: Path, pid: int, namespaces: list[str]) -> int:
         return 0
     try:
         with Stack(directory, namespaces=namespaces, fast_jvm=True) as stack:
-            (directory / READY).touch()
+            state.private(directory / READY, str(os.getpid()))
             while not select.select([watched], [], [], 0.5)[0] and not signal.sigtimedwait(signals, 0):
                 for name in stack.names:
                     if (code := stack.poll(name)) is not None:
