@@ -42,6 +42,9 @@ class Cluster:
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,
             "socket.keepalive.enable": True,
+            # Otherwise (KIP-899) a client that has lost every broker forgets them, and in librdkafka 2.16 a transaction waits
+            # for ever for the group coordinator it had remembered. Where all addresses change, a restart of the part finds them.
+            "metadata.recovery.strategy": "none",
             "log_level": 3,
             **{name if name in CALLBACKS else name.replace("_", "."): value for name, value in extra.items()},
         }

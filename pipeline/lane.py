@@ -28,6 +28,7 @@ T = TypeVar("T")
 BATCH_BYTES = 16 << 20
 LOST_AFTER = 10.0  # seconds without the chunk that must come next: ask for it again
 ISOLATE_AFTER = 3  # failures of the handler at one position before the culprit is looked for
+COMMIT_SECONDS = 150.0  # the client promises to give up after 30 s for the offsets and 60 s for the commit
 FENCED_LIMIT = 8
 EXIT_REFUSED, EXIT_STUCK = 78, 75
 
@@ -141,10 +142,18 @@ class Lane:
         records = [record for chunk in chunks for record in chunk.records]
         outcome = await self._handle(records, self.position, end)
         self._opened = False
-        await self._pooled(self._work.commit, outcome)
+        await self._committed(outcome)
         self._opened = True
         self._client_errors = self._fenced = self._handler_errors = 0
         self._advance(chunks, outcome.end, end)
+
+    async def _committed(self, outcome: Any) -> None:
+        try:
+            await asyncio.wait_for(self._pooled(self._work.commit, outcome), COMMIT_SECONDS)
+        except TimeoutError:
+            why = f"{self.name}: the Kafka client has not come back from a commit for {COMMIT_SECONDS:.0f} s; a restart is safe"
+            self._host.stop(EXIT_STUCK, why)
+            raise
 
     async def _handle(self, records: Sequence[RawRecord], start: int, end: int) -> Any:
         isolate = self._handler_errors >= ISOLATE_AFTER
