@@ -58,7 +58,7 @@ def test_up_look_around_status_down(tmp_path: Path) -> None:
 
 def _readme_query(state: Path) -> subprocess.CompletedProcess[str]:
     """The shell snippet of the README, after something was recorded."""
-    snippet = re.search(r"```sh\n(\. \.auditwire/env\n.*?)```", README, re.DOTALL)
+    snippet = re.search(r"```sh\n(\. \.auditwire/env.*?)```", README, re.DOTALL)
     assert snippet, "the README has no snippet for looking around"
     record = f"""
 . {state}/env

@@ -10,7 +10,7 @@ from tests.space import Space
 
 def segment(space: Space, topic: str) -> Path:
     """The log of partition 0 on the broker's disk."""
-    (found,) = (space.stack.directory / "kafka").glob(f"**/{topic}-0/*.log")
+    (found,) = (space.stack.directory / "kafka" / f"{topic}-0").glob("*.log")
     return found
 
 
