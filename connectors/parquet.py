@@ -38,7 +38,9 @@ FEW_VALUES = [
     *("tool_server", "tool_version", "tool_definition_digest", "tool_category", "tools_offered.list.element", "decision"),
     *("policy_id", "approval_status", "error_type", "attributes.list.element.key", "processed_ingested_at"),
     *("processed_raw_partition", CLASS, "processed_redacted_fields.list.element", "processed_rules_revision"),
-    *("processed_version", "processed_identity_conflict", "kafka_partition", "kafka_timestamp"),
+    *("processed_version", "processed_identity_conflict", "processed_tool_risk", "processed_tenant_region"),
+    *("processed_owners.list.element", "processed_controls.list.element", "processed_flags.list.element"),
+    *("processed_reference_revision", "kafka_partition", "kafka_timestamp"),
 ]
 
 

@@ -19,7 +19,8 @@ LOW_CARDINALITY = frozenset({
     "agent_name", "agent_version", "agent_type", "flow_definition", "session_status", "entity_type", "target_type",
     "model_provider", "model_name", "tool_name", "tool_server", "tool_version", "tool_definition_digest",
     "tool_category", "decision", "policy_id", "approval_status", "error_type", "processed_retention_class",
-    "processed_rules_revision", "processed_version",
+    "processed_rules_revision", "processed_version", "processed_tool_risk", "processed_tenant_region",
+    "processed_reference_revision",
 })
 # fmt: on
 """Facts with few distinct values. Personal and content columns stay String: a mask, a token or a ciphertext must fit in."""

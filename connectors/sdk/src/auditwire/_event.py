@@ -49,7 +49,11 @@ SCHEMA: Final = (
     'ng"],"default":null},{"name":"processed_retention_class","type":"string","default":""},{"name":"processed_reda'
     'cted_fields","type":{"type":"array","items":"string"},"default":[]},{"name":"processed_rules_revision","type":'
     '"string","default":""},{"name":"processed_version","type":"string","default":""},{"name":"processed_identity_c'
-    'onflict","type":"boolean","default":false}]}'
+    'onflict","type":"boolean","default":false},{"name":"processed_tool_risk","type":"string","default":""},{"name"'
+    ':"processed_tenant_region","type":"string","default":""},{"name":"processed_owners","type":{"type":"array","it'
+    'ems":"string"},"default":[]},{"name":"processed_controls","type":{"type":"array","items":"string"},"default":['
+    ']},{"name":"processed_flags","type":{"type":"array","items":"string"},"default":[]},{"name":"processed_referen'
+    'ce_revision","type":"string","default":""}]}'
 )
 # Fields that an AuditEvent has, in wire order, each with its kind.
 KINDS: Final[dict[str, str]] = {
@@ -624,5 +628,5 @@ def _tail(event: AuditEvent) -> bytes:
     add(b"\x00" if event.content_length is None else b"\x02" + long(event.content_length))
     add(strings(event.truncated_fields))
     add(pairs(event.attributes))
-    add(bytes(8))  # processed_ingested_at to processed_identity_conflict: written by the processor
+    add(bytes(14))  # processed_ingested_at to processed_reference_revision: written by the processor
     return b"".join(out)
