@@ -97,7 +97,7 @@ def manifest(job: Job, reading: Reading, topic: str, files: list[File]) -> dict[
         "counts": {"rows": sum(f.rows for f in files), "files": len(files), "bytes": sum(f.bytes for f in files)},
         "files": [f.entry() for f in files],
         "schema": [columns.known()[name].described() for name in reading.query.columns],
-        "order": ["occurred_at", "event_id", "kafka_partition", "kafka_offset"],
+        "order": reading.query.order,
         "high_water": [
             {"topic": topic, "topic_id": reading.marks.topic_id, "partition": p, "end_offset": end}
             for p, end in sorted(reading.marks.ends.items())

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic.config import JsonDict
 
 Format = Literal["parquet", "jsonl", "csv"]
+TimeField = Literal["occurred", "ingested"]
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 
 
@@ -30,7 +31,7 @@ _EXAMPLE: JsonDict = {
 
 
 class ExtractRequest(BaseModel):
-    """What to extract: the events of one tenant that happened in ``[from, to)`` by ``occurred_at``."""
+    """What to extract: the events of one tenant that happened, or were ingested, in ``[from, to)``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -45,6 +46,8 @@ class ExtractRequest(BaseModel):
     )
     columns: list[str] | None = Field(None, min_length=1, description="Columns and their order; all where this is left out.")
     format: Format = Field("parquet", description="Form of the files: parquet (zstd), jsonl, or csv with a header line.")
+    time: TimeField = Field("occurred", description="Which time the range is of: `occurred_at`, or `processed_ingested_at`.")
+    require_complete: bool = Field(False, description="Refuse (409) where `to` is later than `complete_until`.")
 
 
 class Progress(BaseModel):

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from connectors.kafka_marks import Marks
 from pipeline.export import columns
@@ -20,11 +20,16 @@ MOST_CHARACTERS = 1024
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _RANGES = {"Int64": (-(2**63), 2**63 - 1), "UInt64": (0, 2**64 - 1)}
 Params = dict[str, str | int]
+TIME_COLUMNS = {"occurred": "occurred_at", "ingested": "processed_ingested_at"}
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class Query:
-    """What an extract contains. Times in microseconds since 1970, UTC, half-open; filters are checked against the schema."""
+    """What an extract contains. Times in microseconds since 1970, UTC, half-open; filters are checked against the schema.
+
+    ``time`` says which time the range is of: a key of TIME_COLUMNS.
+    """
 
     tenant: str
     start: int
@@ -32,6 +37,16 @@ class Query:
     filters: dict[str, list[Any]]
     columns: list[str]
     format: str
+    time: str = "occurred"
+
+    @property
+    def time_column(self) -> str:
+        return TIME_COLUMNS[self.time]
+
+    @property
+    def order(self) -> list[str]:
+        """Columns that the rows are sorted by; no two events share all of them."""
+        return [self.time_column, "event_id", "kafka_partition", "kafka_offset"]
 
     @classmethod
     def of(cls, request: ExtractRequest) -> Self:
@@ -43,7 +58,7 @@ class Query:
             raise invalid("A column is named twice.", "Name each column once.", request.tenant)
         filters = {name: _values(name, value, request.tenant) for name, value in request.filters.items()}
         start, end = _range(request)
-        return cls(request.tenant, start, end, filters, names, request.format)
+        return cls(request.tenant, start, end, filters, names, request.format, request.time)
 
     def public(self) -> dict[str, Any]:
         """As the job table, the API and the manifest have it; ``Query.stored`` reads it back."""
@@ -51,6 +66,7 @@ class Query:
             "tenant": self.tenant,
             "from": _iso(self.start),
             "to": _iso(self.end),
+            "time": self.time,
             "filters": self.filters,
             "columns": self.columns,
             "format": self.format,
@@ -60,15 +76,21 @@ class Query:
     def stored(cls, query: Mapping[str, Any]) -> Self:
         """The inverse of ``public``."""
         start, end = (_micros(datetime.fromisoformat(query[k])) for k in ("from", "to"))
-        return cls(query["tenant"], start, end, query["filters"], query["columns"], query["format"])
+        time = query.get("time", "occurred")
+        return cls(query["tenant"], start, end, query["filters"], query["columns"], query["format"], time)
 
 
 def parse(body: bytes) -> Query:
     """A request's JSON text as a query. Raises RefusedError (422): what is wrong is named, values are not quoted."""
+    return Query.of(checked(ExtractRequest, body))
+
+
+def checked(model: type[M], body: bytes) -> M:
+    """A request's JSON text as a model. Raises RefusedError (422), values are not quoted."""
     try:
-        return Query.of(ExtractRequest.model_validate_json(body))
+        return model.model_validate_json(body)
     except ValidationError as exc:
-        raise _refusal(exc) from None
+        raise refusal(exc, model) from None
 
 
 @dataclass(frozen=True)
@@ -87,7 +109,7 @@ class Reading:
     def count(self, start: int, end: int, width: int) -> tuple[str, Params]:
         """Rows of (slice number from ``start``, events) for slices of ``width`` microseconds in ``[start, end)``."""
         where, params = self._where(start, end)
-        number = "intDiv(toUnixTimestamp64Micro(occurred_at) - {origin:Int64}, {width:Int64})"
+        number = f"intDiv(toUnixTimestamp64Micro(assumeNotNull({self.query.time_column})) - {{origin:Int64}}, {{width:Int64}})"
         sql = f"SELECT {number} AS slice, count() FROM {self._view} WHERE {where} GROUP BY slice ORDER BY slice"  # noqa: S608
         return sql, params | {"origin": start, "width": width}
 
@@ -95,7 +117,7 @@ class Reading:
         """The events in ``[start, end)`` in their fixed order."""
         where, params = self._where(start, end)
         names = ", ".join(f"`{columns.known()[n].name}`" for n in self.query.columns)
-        order = "occurred_at, event_id, kafka_partition, kafka_offset"
+        order = ", ".join(self.query.order)
         return f"SELECT {names} FROM {self._view} WHERE {where} ORDER BY {order}", params  # noqa: S608
 
     @property
@@ -104,7 +126,8 @@ class Reading:
 
     def _where(self, start: int, end: int) -> tuple[str, Params]:
         params: Params = {"tenant": self.query.tenant, "start": _clickhouse_time(start), "end": _clickhouse_time(end)}
-        terms = ["occurred_at >= {start:DateTime64(6, 'UTC')}", "occurred_at < {end:DateTime64(6, 'UTC')}"]
+        time = self.query.time_column
+        terms = [f"{time} >= {{start:DateTime64(6, 'UTC')}}", f"{time} < {{end:DateTime64(6, 'UTC')}}"]
         params["topic_id"] = self.marks.topic_id
         covered = ["kafka_topic_id != {topic_id:String}"]
         for partition, mark in sorted(self.marks.ends.items()):
@@ -164,12 +187,13 @@ def _fits(value: Scalar, kind: str) -> bool:
     return isinstance(value, int) and low <= value <= high
 
 
-def _refusal(exc: ValidationError) -> RefusedError:
+def refusal(exc: ValidationError, model: type[BaseModel]) -> RefusedError:
+    """What is wrong with the first wrong field (422)."""
     first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
     where = ".".join(str(part)[:64] for part in first["loc"]) or "the body"
     hint = "See /docs for the request's form."
     if first["type"] == "extra_forbidden":
-        hint = "The fields are " + ", ".join(f.alias or n for n, f in ExtractRequest.model_fields.items()) + "."
+        hint = "The fields are " + ", ".join(f.alias or n for n, f in model.model_fields.items()) + "."
     return invalid(f"{where}: {first['msg']}.", hint)
 
 

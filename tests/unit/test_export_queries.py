@@ -32,6 +32,7 @@ def test_defaults_are_filled_in_and_times_become_utc() -> None:
         "tenant": "demo",
         "from": "2026-11-01T00:00:00.000000Z",
         "to": "2026-11-30T23:00:00.000000Z",
+        "time": "occurred",
         "filters": {},
         "columns": list(columns.known()),
         "format": "parquet",
@@ -79,7 +80,7 @@ def test_what_can_never_be_served_is_named(change: dict[str, Any], said: str) ->
         ({"columns": ["event_tpye"]}, "Did you mean event_type?"),
         ({"filters": {"actorid": "x"}}, "Did you mean actor_id?"),
         ({"columns": ["zzzz"]}, "The columns are listed"),
-        ({"until": "x"}, "The fields are tenant, from, to, filters, columns, format."),
+        ({"until": "x"}, "The fields are tenant, from, to, filters, columns, format, time, require_complete."),
     ],
 )
 def test_a_misspelt_name_gets_the_nearest_one(change: dict[str, Any], hint: str) -> None:
