@@ -42,6 +42,7 @@ class Proxy:
                 if lose.is_set():
                     with self._lock:
                         self.dropped += 1
+                    client.shutdown(socket.SHUT_RDWR)  # the other thread still reads from it: closing alone would send nothing
                     return
                 try:
                     client.sendall(data)
