@@ -68,8 +68,9 @@ class KafkaAdmin:
                 "AUDITWIRE_REPLICATION_FACTOR >= 3 needs AUDITWIRE_MIN_INSYNC_REPLICAS >= 2: else one broker can lose events"
             )
         existing = self._admin.list_topics(timeout=15).topics
-        done, partitions = [], int(found["partitions"])
+        done = []
         for name, topic in found["topics"].items():
+            partitions = int(topic.get("partitions", found["partitions"]))
             config = {k: str(v) for k, v in topic["config"].items()} | {"min.insync.replicas": str(min_insync)}
             if name in existing:
                 have = len(existing[name].partitions)

@@ -1,0 +1,210 @@
+"""The reading side of ``<namespace>.reference``: a thread that always knows the newest whole revision.
+
+The topic is compacted: one record a revision (key ``revision/<number>``) and a pointer (key ``current``). A revision holds only
+once the pointer names it and its text has the digest that the pointer says, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import fastavro
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+import schemas
+from connectors.avro import schema_id_of
+from connectors.kafka import SILENT, Cluster, ErrorWatch, consumer_config
+from connectors.registry import RegistryError, SchemaRegistry
+
+log = logging.getLogger(__name__)
+POINTER = b"current"
+REVISION = b"revision/"
+RETRY_SECONDS = 1.0
+PARTITION = 0
+
+
+class ReferenceTopicError(Exception):
+    """The reference data could not be read in time; the text says why and what to do. Try again, or wait longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One record of the topic. ``applied_at`` is UTC; a pointer has no document."""
+
+    revision: str
+    sha256: str
+    document: str
+    applied_at: datetime
+    applied_by: str
+    reason: str
+
+
+def topic_of(namespace: str) -> str:
+    """The topic's name."""
+    return f"{namespace}.reference"
+
+
+def digest(document: str) -> str:
+    """SHA-256 of a document, 64 hex digits."""
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+class Decoder:
+    """Framed values of the topic, whatever release wrote them, by the writer's schema from the registry."""
+
+    def __init__(self, registry_url: str) -> None:
+        self._registry = SchemaRegistry(registry_url)
+        self._mine = fastavro.parse_schema(json.loads(schemas.schema_text("reference_record")))
+        self._writers: dict[int, Any] = {}
+
+    def decode(self, value: bytes) -> Held:
+        """Raises ReferenceTopicError where the bytes are no such record, RegistryError where the registry does not answer."""
+        schema_id = schema_id_of(value)
+        if schema_id is None:
+            raise ReferenceTopicError(
+                "a record of the reference topic has no schema id: only the part reference-publisher may write"
+            )
+        if schema_id not in self._writers:
+            self._writers[schema_id] = fastavro.parse_schema(json.loads(self._registry.schema_of(schema_id)))
+        try:
+            found: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), self._writers[schema_id], self._mine)
+            return Held(**found)
+        except Exception as exc:  # fastavro raises what it meets
+            raise ReferenceTopicError(f"a record of the reference topic does not decode ({type(exc).__name__})") from None
+
+    def close(self) -> None:
+        """Let go of the registry's connections."""
+        self._registry.close()
+
+
+class Assembly:
+    """Records in the topic's order → the newest whole revision. Pure; of documents it keeps those since the last pointer."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, str] = {}
+        self._pointer: Held | None = None
+
+    def take(self, key: bytes | None, held: Held | None) -> bool:
+        """One record (``held`` None: its deletion); True where it moved the pointer."""
+        if key is not None and key.startswith(REVISION):
+            if held is None:
+                self._documents.pop(key.removeprefix(REVISION).decode(errors="replace"), None)
+            else:
+                self._documents[held.revision] = held.document
+        elif key == POINTER and held is not None:
+            self._pointer = held
+            self._documents = {r: d for r, d in self._documents.items() if r == held.revision}
+            return True
+        return False
+
+    def whole(self) -> tuple[str, str]:
+        """(revision, document), both empty before the first pointer. Raises ReferenceTopicError where the topic lacks its document."""
+        if self._pointer is None:
+            return "", ""
+        name, document = self._pointer.revision, self._documents.get(self._pointer.revision)
+        if document is None or digest(document) != self._pointer.sha256:
+            what = "does not hold it" if document is None else "holds another text under it"
+            raise ReferenceTopicError(f"the reference topic names revision {name} and {what}: apply the reference data anew")
+        return name, document
+
+
+class ReferenceTopic:
+    """Reads the topic in a thread of its own, outside any group. ``start()``, ``wait_loaded()``, then ``current()`` at will.
+
+    ``group`` is never joined: it names a group that the user may look at. When Kafka or the registry goes away the last whole
+    revision stays, and reading goes on by itself when they are back.
+    """
+
+    def __init__(self, cluster: Cluster, registry_url: str, namespace: str, group: str) -> None:
+        self._topic, self._cluster, self._group = topic_of(namespace), cluster, group
+        self._decoder = Decoder(registry_url)
+        self._current = ("", "")
+        self._trouble: str | None = "the reference data has not been read yet"
+        self._loaded, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reference", daemon=True)
+
+    def start(self) -> ReferenceTopic:
+        """Begin to read; returns at once."""
+        self._thread.start()
+        return self
+
+    def wait_loaded(self, seconds: float = 60.0) -> None:
+        """Return once everything that the topic held at the start was read. Raises ReferenceTopicError after so many seconds."""
+        if not self._loaded.wait(seconds):
+            raise ReferenceTopicError(f"no reference data after {seconds:g} s: {self._trouble}")
+
+    def current(self) -> tuple[str, str]:
+        """(revision, canonical document) of the newest whole revision; both empty where none was published. Never blocks."""
+        return self._current
+
+    def problem(self) -> str | None:
+        """None while reading works, else one sentence; the last whole revision is still in use then."""
+        return self._trouble
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._decoder.close()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            watch = ErrorWatch(self._cluster.bootstrap, self._cluster.username)
+            try:
+                self._session(watch)
+            except (ReferenceTopicError, RegistryError, KafkaException) as exc:
+                text = str(exc) if not isinstance(exc, KafkaException) else watch.explain() or f"{self._topic}: {exc}"
+                if text != self._trouble:
+                    log.warning("%s", text)
+                self._trouble = text
+                self._stop.wait(RETRY_SECONDS)
+
+    def _session(self, watch: ErrorWatch) -> None:
+        """From the topic's beginning on: old pointers in it hold nothing back, as only what stands at its end is given out."""
+        config = consumer_config(self._cluster, self._group, enable_partition_eof=True, error_cb=watch)
+        consumer = Consumer({**config, **SILENT})
+        try:
+            end = self._end(consumer)
+            consumer.assign([TopicPartition(self._topic, PARTITION, 0)])
+            assembly, loaded = Assembly(), False
+            while not self._stop.is_set():
+                message = consumer.poll(0.5)
+                if message is None:
+                    continue
+                moved = self._take(assembly, message)
+                position = message.offset() + (0 if message.error() else 1)
+                if (loaded and moved) or (not loaded and position >= end):
+                    self._give(assembly, first=not loaded)
+                    loaded = True
+        finally:
+            consumer.close()
+
+    def _end(self, consumer: Consumer) -> int:
+        found = consumer.list_topics(self._topic, timeout=10).topics[self._topic]
+        if found.error is not None:
+            raise ReferenceTopicError(f"topic {self._topic} cannot be read ({found.error.name()}): run `auditwired migrate`")
+        return int(consumer.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout=10)[1])
+
+    def _take(self, assembly: Assembly, message: Message) -> bool:
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                return False
+            raise KafkaException(error)
+        value = message.value()
+        return assembly.take(message.key(), None if value is None else self._decoder.decode(value))
+
+    def _give(self, assembly: Assembly, *, first: bool) -> None:
+        before, self._current, self._trouble = self._current, assembly.whole(), None
+        if first:
+            self._loaded.set()
+        if before[0] != self._current[0]:
+            log.info("reference data: revision %s", self._current[0])
