@@ -19,6 +19,7 @@ import fastavro
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyruhvro
 
 import schemas
@@ -118,12 +119,38 @@ def _default(field: pa.Field[Any], rows: int) -> pa.Array:
     return pa.array([value] * rows, field.type)
 
 
-def encode(batch: pa.RecordBatch) -> list[bytes]:
-    """Columns of the newest schema → one Avro body a row, without frame; canonical, so equal rows give equal bytes."""
+def encode(batch: pa.RecordBatch, schema: str | None = None) -> list[bytes]:
+    """Columns of a schema (default: the newest) → one Avro body a row, without frame; canonical: equal rows give equal bytes."""
     if batch.num_rows == 0:
         return []
-    bodies: list[bytes] = pyruhvro.serialize_record_batch(batch, schemas.schema_text("audit_event"), 1)[0].to_pylist()
+    text = schemas.schema_text("audit_event") if schema is None else schema
+    bodies: list[bytes] = pyruhvro.serialize_record_batch(batch, text, 1)[0].to_pylist()
     return bodies
+
+
+def as_written(batch: pa.RecordBatch, older_schema: str) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """Bodies under an older schema of the rows that it can hold whole: those with defaults in all columns added since.
+
+    Returns the bodies and the rows' positions in the batch.
+    """
+    names = [field["name"] for field in json.loads(older_schema)["fields"]]
+    fits = np.ones(batch.num_rows, np.bool_)
+    for field in batch.schema:
+        if field.name not in names:
+            fits &= _is_default(batch.column(field.name), field)
+    rows = np.flatnonzero(fits)
+    return encode(batch.select(names).take(rows), older_schema), rows
+
+
+def _is_default(column: pa.Array[Any], field: pa.Field[Any]) -> npt.NDArray[np.bool_]:
+    if field.nullable:
+        found = column.is_null()
+    elif pa.types.is_list(field.type):
+        found = pc.equal(pc.list_value_length(column), 0)
+    else:
+        found = pc.equal(column, _default(field, 1)[0])
+    mask: npt.NDArray[np.bool_] = found.to_numpy(zero_copy_only=False)
+    return mask
 
 
 def digests(bodies: Sequence[bytes]) -> npt.NDArray[np.uint64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from fastavro.schema import to_parsing_canonical_form
@@ -27,20 +28,26 @@ class NotAnEvent(Exception):  # noqa: N818
     """The registry knows the id, or definitely does not, but it is no event schema: quarantine the record."""
 
 
-def released() -> list[str]:
-    """Texts of every event schema this release knows: the current one and those released before."""
-    older = sorted((schemas.ROOT / "released" / "audit_event").glob("*.avsc"))
-    return [schemas.schema_text("audit_event"), *(path.read_text(encoding="utf-8") for path in older)]
+@cache
+def released() -> tuple[str, ...]:
+    """Texts of every event schema this release knows: the current one and those released before, newest first."""
+    older = (schemas.ROOT / "released" / "audit_event").glob("*.avsc")
+    texts = [path.read_text(encoding="utf-8") for path in sorted(older, key=lambda path: int(path.stem), reverse=True)]
+    return (schemas.schema_text("audit_event"), *texts)
+
+
+def unknown_fields(names: Iterable[str]) -> list[str]:
+    """Fields of an event schema that this release does not know: decoding would lose them."""
+    return sorted(set(names) - set(schemas.event_fields()))
 
 
 class WriterSchemas:
     """Looks ids up once; safe from several threads."""
 
-    def __init__(self, registry: SchemaRegistry, known: Iterable[str] | None = None) -> None:
-        texts = list(released() if known is None else known)
+    def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
-        self._canonical = {_canonical(text) for text in texts}
-        self._fields = {f["name"]: _shape(f) for f in json.loads(texts[0])["fields"]}
+        self._canonical = {_canonical(text) for text in released()}
+        self._fields = {f["name"]: _shape(f) for f in schemas.event_schema()["fields"]}
         self._found: dict[int, str] = {}
         self._missed: dict[int, float] = {}
 
@@ -75,8 +82,7 @@ class WriterSchemas:
         if not isinstance(schema, dict) or EVENT_NAME not in (schema["name"], f"{schema.get('namespace')}.{schema['name']}"):
             raise NotAnEvent(f"schema {schema_id} is not {EVENT_NAME}")
         fields = {f["name"]: _shape(f) for f in schema["fields"]}
-        unknown = sorted(set(fields) - set(self._fields))
-        if unknown:
+        if unknown := unknown_fields(fields):
             raise NewerSchema(
                 f"schema {schema_id} has fields that this release does not know ({', '.join(unknown[:5])}). "
                 "Upgrade the processor; the partition waits and nothing is lost."

@@ -46,7 +46,7 @@ def _store(name: str, store: Positions, reference: Positions, known: bool) -> It
     yield "digest_differs", f"in {name}", np.unique(ours["offset"][ours["digest"] != theirs["digest"]])
     yield "stored_digest_differs", f"in {name}", np.unique(ours["offset"][ours["stored"] != theirs["stored"]])
     if not known:  # nobody else knows the truth: at least the event must be the one its digest was taken of
-        yield "stored_digest_differs", f"in {name}", np.unique(ours["offset"][ours["stored"] != ours["digest"]])
+        yield "stored_digest_differs", f"in {name}", np.unique(ours["offset"][~ours["own"]])
     yield "time_differs", f"in {name}", np.unique(ours["offset"][ours["timestamp"] != theirs["timestamp"]])
 
 

@@ -67,19 +67,18 @@ class CleanTopic:
 
     def _positions(self, records: list[Record]) -> Iterator[Positions]:
         """Digests of the bodies as they are; and of the same in the newest schema, which is what stores can be asked for."""
-        new: list[tuple[Record, bytes]] = []
+        new: list[Record] = []
+        other: list[Record] = []
         for record in records:
-            value = record.value or b""
-            schema_id = avro.schema_id_of(value)
-            if schema_id is not None and self._is_newest(schema_id):
-                new.append((record, value[5:]))
-            else:
-                yield from self._older(record)
+            schema_id = avro.schema_id_of(record.value or b"")
+            (new if schema_id is not None and self._is_newest(schema_id) else other).append(record)
         found = positions.empty(len(new))
-        found["offset"] = [record.offset for record, _ in new]
-        found["timestamp"] = [record.timestamp for record, _ in new]
-        found["stored"] = found["digest"] = avro.digests([body for _, body in new])
+        found["offset"] = [record.offset for record in new]
+        found["timestamp"] = [record.timestamp for record in new]
+        found["stored"] = found["digest"] = avro.digests([(record.value or b"")[5:] for record in new])
+        found["own"] = True
         yield found
+        yield from self._older(other)
 
     def _is_newest(self, schema_id: int) -> bool:
         if schema_id not in self._newest:
@@ -87,14 +86,19 @@ class CleanTopic:
             self._newest[schema_id] = tuple(f["name"] for f in fields) == schemas.event_fields()
         return self._newest[schema_id]
 
-    def _older(self, record: Record) -> Iterator[Positions]:
+    def _older(self, records: list[Record]) -> Iterator[Positions]:
+        """Records of older schemas; one that cannot be read makes them be read one by one."""
+        offsets, times = [record.offset for record in records], [record.timestamp for record in records]
         try:
-            rows = self._decoder.rows(Chunk(self.partition, [record.offset], [record.timestamp], [record.value]))
+            rows = self._decoder.rows(Chunk(self.partition, offsets, times, [record.value for record in records]))
+            yield positions.of(rows.columns, rows.offsets, rows.timestamps, rows.digests)
         except UnreadableError as exc:
+            if len(records) > 1:
+                for record in records:
+                    yield from self._older([record])
+                return
             place = f"{self.topic}[{self.partition}]"
-            self.findings.append(Finding("unreadable_in_topic", place, str(exc), record.offset, record.offset))
-            return
-        yield positions.of(rows.columns, rows.offsets, rows.timestamps, rows.digests)
+            self.findings.append(Finding("unreadable_in_topic", place, str(exc), offsets[0], offsets[0]))
 
 
 def clickhouse(client: Client, database: str, place: Mapping[str, str | int], start: int, end: int) -> Pieces:

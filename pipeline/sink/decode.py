@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-import schemas
 from connectors import avro
 from connectors.partitions import Chunk
+from connectors.writer_schemas import unknown_fields
 from pipeline.sink.plan import Rows
 
 
@@ -71,11 +71,10 @@ class Decoder:
     def _text(self, schema_id: int, chunk: Chunk, first: int) -> str:
         if schema_id not in self._texts:
             text = self._registry.schema_of(schema_id)
-            unknown = {f["name"] for f in json.loads(text)["fields"]} - set(schemas.event_fields())
-            if unknown:
+            if unknown := unknown_fields(f["name"] for f in json.loads(text)["fields"]):
                 raise UnreadableError(
                     f"partition {chunk.partition}, offset {chunk.offsets[first]}: schema {schema_id} has the unknown column "
-                    f"{min(unknown)}: roll out this sink's newer version before the processors (nothing was lost)"
+                    f"{unknown[0]}: roll out this sink's newer version before the processors (nothing was lost)"
                 )
             self._texts[schema_id] = text
         return self._texts[schema_id]

@@ -27,6 +27,7 @@ def _held(offsets: list[int]) -> Positions:
     found = positions.empty(len(offsets))
     found["offset"], found["timestamp"] = offsets, [1000 + o for o in offsets]
     found["stored"] = found["digest"] = [7919 * o + 1 for o in offsets]
+    found["own"] = True
     return found
 
 
@@ -45,6 +46,7 @@ def _more(*offsets: int) -> Callable[[Positions], Positions]:
 def _edited(column: str, *offsets: int) -> Callable[[Positions], Positions]:
     def edit(p: Positions) -> Positions:
         p[column][np.isin(p["offset"], offsets)] += 1
+        p["own"] = p["stored"] == p["digest"]
         return p
 
     return edit
