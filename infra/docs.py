@@ -9,6 +9,7 @@ from pathlib import Path
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel, SecretStr
 
+from auditwire import EVENT_TYPES
 from pipeline import metrics, settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -67,7 +68,23 @@ def _declared() -> list[MetricWrapperBase]:
     return [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
 
 
-PAGES = {"configuration.md": configuration, "metrics.md": metrics_page}
+def event_types() -> str:
+    """Every event type that the SDK offers, from `auditwire.EVENT_TYPES`."""
+    rows = [
+        HEAD,
+        "# Event types\n",
+        "What agents usually record, as `auditwire.EVENT_TYPES` says it too. Other dotted names are taken as they are; these are",
+        "the ones that views, controls and samples know. Give agent, session and person with every event",
+        "(`client.context(agent_id=…, session_id=…, human_principal_id=…)`); the fields are in the",
+        "[event reference](event-reference.md).\n",
+        "| Event type | Record it when | Fill besides |",
+        "|---|---|---|",
+    ]
+    rows += [f"| `{t.name}` | {t.when} | {', '.join(f'`{name}`' for name in t.fields)} |" for t in EVENT_TYPES.values()]
+    return "\n".join(rows) + "\n"
+
+
+PAGES = {"event-types.md": event_types, "configuration.md": configuration, "metrics.md": metrics_page}
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ OTHER_NAMES = frozenset(
         "KAFKA_USERNAME",
         "KAFKA_PASSWORD",
         "TENANT",
+        "TRANSPORT",
         "CLICKHOUSE_NATIVE",
         "CLICKHOUSE_USER",
         "CLICKHOUSE_PASSWORD",

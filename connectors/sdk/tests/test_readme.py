@@ -15,25 +15,55 @@ import auditwire
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SAYS = ["stored at Position(topic=", "Counts(recorded=1, stored=1, failed=0)", "", "", "stored at Position(topic=", ""]
+STORED = "stored at Position(topic="
+SAYS = ["", STORED, "Counts(recorded=1, stored=1, failed=0)", "", "", STORED]
+CONFTEST, TESTS = PROGRAMS[len(SAYS) :]
 
 
-def test_there_is_an_expectation_for_each_program() -> None:
-    assert len(PROGRAMS) == len(SAYS)
-
-
-@pytest.mark.parametrize(("program", "says"), list(zip(PROGRAMS, SAYS, strict=False)), ids=range(len(PROGRAMS)))
-def test_programs_run(env: dict[str, str], tmp_path: Path, program: str, says: str) -> None:
-    path = tmp_path / "first.py"
+def run(folder: Path, program: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    path = folder / "first.py"
     path.write_text(program, encoding="utf-8")
-    variables = {k: v for k, v in env.items() if k in documented()}
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AUDITWIRE_")}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, path], env={**inherited, **variables}, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+@pytest.mark.parametrize(("program", "says"), list(zip(PROGRAMS, SAYS, strict=False)), ids=range(len(SAYS)))
+def test_programs_run(env: dict[str, str], tmp_path: Path, program: str, says: str) -> None:
+    done = run(tmp_path, program, {k: v for k, v in env.items() if k in documented()})
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
     assert done.stderr == ""
+
+
+def test_the_first_program_has_three_lines_and_runs_without_servers(tmp_path: Path) -> None:
+    assert len([line for line in PROGRAMS[0].splitlines() if line]) == 3
+    done = run(tmp_path, PROGRAMS[0], {"AUDITWIRE_TRANSPORT": "print"})
+    assert (done.returncode, done.stdout) == (0, "")
+    notice, event = done.stderr.splitlines()
+    assert "STORED NOWHERE" in notice
+    assert re.fullmatch(
+        r'[\d:.]{15} demo/shop-agent #0 tool.invoked success event_id="[0-9a-f-]{36}" tool_name="search_orders"', event
+    )
+
+
+def test_the_example_of_a_test_passes_and_can_fail(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    for name, text in (
+        ("test_good.py", TESTS),
+        ("test_bad.py", TESTS.replace('none("tool.invoked"', 'none("approval.requested"')),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 failed, 5 passed" in done.stdout, done.stdout
+    assert "1 events are {'event_type': 'approval.requested'}, expected none. Recorded:" in done.stdout
 
 
 def documented() -> set[str]:
@@ -46,7 +76,9 @@ def test_every_variable_that_is_read_is_documented_and_the_other_way_round() -> 
 
 
 def test_public_names() -> None:
-    assert {n for n in vars(auditwire) if not n.startswith("_") and n != "testing"} == set(auditwire.__all__)
+    assert {n for n in vars(auditwire) if not n.startswith("_") and n not in ("testing", "pytest_plugin")} == set(
+        auditwire.__all__
+    )
     for name in auditwire.__all__:
         assert name == "SCHEMA" or getattr(auditwire, name).__doc__, name
 

@@ -15,12 +15,15 @@ from auditwire._errors import (
     RegistryError,
 )
 from auditwire._event import SCHEMA, AuditEvent, encode
+from auditwire._event_types import EVENT_TYPES, EventType
 from auditwire._kafka import KafkaTransport
 from auditwire._limits import within_limits
+from auditwire._print import PrintTransport
 from auditwire._receipt import Position, Receipt
 from auditwire._transport import Transport
 
 __all__ = [
+    "EVENT_TYPES",
     "SCHEMA",
     "AsyncAuditClient",
     "AuditClient",
@@ -32,9 +35,11 @@ __all__ = [
     "DeliveryError",
     "DeliveryTimeoutError",
     "EventTooLargeError",
+    "EventType",
     "InvalidEventError",
     "KafkaTransport",
     "Position",
+    "PrintTransport",
     "QueueFullError",
     "Receipt",
     "RegistryError",

@@ -7,12 +7,13 @@ import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from auditwire._book import Counts
 from auditwire._client import AuditClient
 from auditwire._errors import AuditwireError
 from auditwire._event import AuditEvent
+from auditwire._print import PrintTransport
 from auditwire._receipt import Receipt
 from auditwire._transport import Transport
 
@@ -35,6 +36,11 @@ class AsyncAuditClient:
         options = {"max_block": 0.0, **options}
         made._client = await asyncio.to_thread(lambda: AuditClient.from_env(service, env=env, **options))
         return made
+
+    @classmethod
+    def development(cls, service: str, *, tenant: str = "development", stream: TextIO | None = None, **options: Any) -> Self:
+        """A client that prints each event and stores NOTHING; see AuditClient.development."""
+        return cls(PrintTransport(stream), service=service, tenant=tenant, **options)
 
     @property
     def producer_id(self) -> str:

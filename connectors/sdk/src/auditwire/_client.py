@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from auditwire import _settings
 from auditwire._book import Book, Counts, OnError
@@ -21,6 +21,7 @@ from auditwire._errors import AuditwireError, ClosedError, DeliveryTimeoutError,
 from auditwire._event import KINDS, AuditEvent
 from auditwire._identity import Lane, is_event_id, new_event_id, new_producer_id, now
 from auditwire._limits import fitting_parts
+from auditwire._print import PrintTransport
 from auditwire._receipt import Receipt
 from auditwire._transport import Full, Transport
 from auditwire._wire import long
@@ -74,12 +75,20 @@ class AuditClient:
 
     @classmethod
     def from_env(cls, service: str, *, env: Mapping[str, str] | None = None, **options: Any) -> Self:
-        """A client of the Kafka that the ``AUDITWIRE_*`` variables name (README); ``options`` as for the class.
+        """A client of what the ``AUDITWIRE_*`` variables name (README): Kafka, or print; ``options`` as for the class.
 
         Asks the schema registry once before it returns. Raises ConfigurationError, RegistryError.
         """
         settings = _settings.load(os.environ if env is None else env)
         return cls(settings.transport(), service=service, tenant=options.pop("tenant", settings.tenant), **options)
+
+    @classmethod
+    def development(cls, service: str, *, tenant: str = "development", stream: TextIO | None = None, **options: Any) -> Self:
+        """A client that prints each event to standard error (or ``stream``) and stores NOTHING; needs no Kafka, no registry.
+
+        Checks, limits and numbers are those of the real one. ``AUDITWIRE_TRANSPORT=print`` does the same to `from_env`.
+        """
+        return cls(PrintTransport(stream), service=service, tenant=tenant, **options)
 
     @property
     def producer_id(self) -> str:

@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auditwire._errors import ConfigurationError
 from auditwire._kafka import KafkaTransport
+from auditwire._print import PrintTransport
+from auditwire._transport import Transport
+
+NAMES = (
+    "AUDITWIRE_TRANSPORT",
+    "AUDITWIRE_KAFKA_BOOTSTRAP",
+    "AUDITWIRE_KAFKA_SECURITY_PROTOCOL",
+    "AUDITWIRE_KAFKA_SASL_MECHANISM",
+    "AUDITWIRE_KAFKA_USERNAME",
+    "AUDITWIRE_KAFKA_PASSWORD",
+    "AUDITWIRE_SCHEMA_REGISTRY_URL",
+    "AUDITWIRE_NAMESPACE",
+    "AUDITWIRE_TENANT",
+)
+PREFIX = "AUDITWIRE_"
+# Beginnings of the service's own names, which may stand in the same environment (`. .auditwire/env`): none of our business.
+OTHERS = (
+    "ADMIN_",
+    "ARCHIVE_",
+    "CACHE_DIR",
+    "CLICKHOUSE_",
+    "EXPORT_",
+    "EXTRACT_",
+    "INGEST_",
+    "LAG_EXPORTER_",
+    "LOG_FORMAT",
+    "METRICS_",
+    "MIN_INSYNC_REPLICAS",
+    "OBJECT_LOCK_",
+    "OPERATOR_",
+    "PROCESSOR_",
+    "REFERENCE_",
+    "REPLICATION_FACTOR",
+    "RETENTION_",
+    "S3_",
+    "SEALING_KEY",
+    "STATE_DIR",
+)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where Kafka and the registry are, and who we are there."""
+    """Where events go: ``printed``, or to Kafka; where it and the registry are, and who we are there."""
 
+    printed: bool
     bootstrap: str
     schema_registry_url: str
     security_protocol: str
@@ -25,8 +65,10 @@ class Settings:
     def __repr__(self) -> str:
         return f"Settings(bootstrap={self.bootstrap!r}, username={self.username!r}, namespace={self.namespace!r})"
 
-    def transport(self) -> KafkaTransport:
+    def transport(self) -> Transport:
         """The transport that they name. Raises RegistryError, ConfigurationError."""
+        if self.printed:
+            return PrintTransport(topic=f"{self.namespace}.raw")
         return KafkaTransport(
             topic=f"{self.namespace}.raw",
             bootstrap=self.bootstrap,
@@ -39,17 +81,23 @@ class Settings:
 
 
 def load(env: Mapping[str, str]) -> Settings:
-    """Settings from ``AUDITWIRE_*`` variables. Raises ConfigurationError that names what is missing."""
+    """Settings from ``AUDITWIRE_*`` variables. Raises ConfigurationError that names what is missing, misspelt or impossible."""
+    _refuse_misspelt(env)
+    printed = _printed(env.get("AUDITWIRE_TRANSPORT") or "kafka")
     protocol = env.get("AUDITWIRE_KAFKA_SECURITY_PROTOCOL") or "SASL_SSL"
-    needed = ["AUDITWIRE_KAFKA_BOOTSTRAP", "AUDITWIRE_SCHEMA_REGISTRY_URL"]
-    if protocol.startswith("SASL"):
+    needed = [] if printed else ["AUDITWIRE_KAFKA_BOOTSTRAP", "AUDITWIRE_SCHEMA_REGISTRY_URL"]
+    if needed and protocol.startswith("SASL"):
         needed += ["AUDITWIRE_KAFKA_USERNAME", "AUDITWIRE_KAFKA_PASSWORD"]
     missing = [name for name in needed if not env.get(name)]
     if missing:
-        raise ConfigurationError(f"not set: {', '.join(missing)}. Set them in the environment (see the README's table)")
+        raise ConfigurationError(
+            f"not set: {', '.join(missing)}. Set them in the environment (see the README's table), "
+            "or AUDITWIRE_TRANSPORT=print to try without Kafka"
+        )
     return Settings(
-        bootstrap=env["AUDITWIRE_KAFKA_BOOTSTRAP"],
-        schema_registry_url=env["AUDITWIRE_SCHEMA_REGISTRY_URL"],
+        printed=printed,
+        bootstrap=env.get("AUDITWIRE_KAFKA_BOOTSTRAP", ""),
+        schema_registry_url=env.get("AUDITWIRE_SCHEMA_REGISTRY_URL", ""),
         security_protocol=protocol,
         sasl_mechanism=env.get("AUDITWIRE_KAFKA_SASL_MECHANISM") or "SCRAM-SHA-512",
         username=env.get("AUDITWIRE_KAFKA_USERNAME", ""),
@@ -57,3 +105,20 @@ def load(env: Mapping[str, str]) -> Settings:
         namespace=env.get("AUDITWIRE_NAMESPACE") or "audit",
         tenant=env.get("AUDITWIRE_TENANT", ""),
     )
+
+
+def _refuse_misspelt(env: Mapping[str, str]) -> None:
+    for name in env:
+        if not name.startswith(PREFIX) or name in NAMES or name.removeprefix(PREFIX).startswith(OTHERS):
+            continue
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(
+            f"{name} is not a setting of auditwire.{hint} Unset it or correct its name (see the README's table)"
+        )
+
+
+def _printed(transport: str) -> bool:
+    if transport not in ("kafka", "print"):
+        raise ConfigurationError("AUDITWIRE_TRANSPORT must be kafka (the default) or print: correct it")
+    return transport == "print"
