@@ -51,6 +51,9 @@ PROCESSOR_RAW_DELETED = Gauge(
 EXPORT_REQUESTS = Counter("auditwire_export_requests_total", "Requests answered by the export service.", ["route", "status"])
 EXPORT_JOBS = Counter("auditwire_export_jobs_total", "Extract jobs that this process ended: done, failed.", ["outcome"])
 EXPORT_ROWS = Counter("auditwire_export_rows_total", "Events in the extracts that this process finished.")
+EXPORT_RATE_LIMITED = Counter(
+    "auditwire_export_rate_limited_total", "Requests refused because their principal asked too often."
+)
 __all__ = ["UP", "Counter", "Gauge", "Histogram"]
 
 SINK_EVENTS = Counter("auditwire_sink_events_total", "Events stored, proved and committed.", ["sink"])

@@ -99,7 +99,7 @@ def write_token_files(directory: Path, st: State) -> None:
     """The demo tenant's tokens, hashed. Files that are there stay as they are: people add tokens of their own."""
     ingest = f"- tenant: demo\n  source: gitlab\n  token_sha256: {_sha256(st.secrets['ingest_token'])}\n"
     export = f"- name: compliance@example.com\n  token_sha256: {_sha256(st.secrets['export_token'])}\n"
-    export += "  tenants: [demo]\n  rights: [extract]\n"
+    export += "  tenants: [demo]\n  rights: [read, extract]\n"
     for name, text in (("ingest-tokens.yaml", ingest), ("export-principals.yaml", export)):
         if not (directory / name).exists():
             state.private(directory / name, text)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,7 +17,7 @@ from pipeline.export import audit
 from pipeline.export.errors import RefusedError, UnavailableError
 
 if TYPE_CHECKING:
-    from pipeline.export.routes import Service
+    from pipeline.export.access import Service
 
 log = logging.getLogger(__name__)
 
@@ -27,25 +29,37 @@ def refused(request: Request, exc: Exception) -> JSONResponse:
     principal = getattr(request.state, "principal", None)
     try:
         known = refusal.tenant in service.principals.tenants()
-        service.stores.trail.record(
-            audit.REFUSED,
-            refusal.tenant if known else audit.OWN_TENANT,
-            outcome="denied",
-            target_id=refusal.extract,
-            actor_type="human" if principal else "",
-            actor_id=principal.name if principal else "",
-            ip_address=address(request),
-            reason=refusal.error,
-            attributes={
-                "status": str(refusal.status),
-                "code": refusal.reason,
-                "route": f"{request.method} {_route(request.scope)}",
-            },
-        )
+        if refusal.record:
+            service.stores.trail.record(
+                audit.REFUSED,
+                refusal.tenant if known else audit.OWN_TENANT,
+                outcome="denied",
+                target_id=refusal.extract,
+                actor_type="human" if principal else "",
+                actor_id=principal.name if principal else "",
+                ip_address=address(request),
+                reason=refusal.error,
+                attributes={
+                    "status": str(refusal.status),
+                    "code": refusal.reason,
+                    "route": f"{request.method} {_route(request.scope)}",
+                    **refusal.attributes,
+                },
+            )
     except UnavailableError as unavailable_now:
         return unavailable(request, unavailable_now)
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 409: {"Retry-After": "2"}, 429: {"Retry-After": "30"}}
-    return _problem(refusal.status, refusal.error, refusal.what_to_do, headers.get(refusal.status))
+    headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+    if refusal.retry_after:
+        headers["Retry-After"] = str(refusal.retry_after)
+    return _problem(refusal.status, refusal.error, refusal.what_to_do, headers, refusal.more)
+
+
+def malformed(request: Request, exc: Exception) -> JSONResponse:
+    """422 of a parameter that the framework could not read; its value is not quoted."""
+    first = cast(RequestValidationError, exc).errors()[0]
+    where = str(first["loc"][-1])[:64] if first["loc"] else "the request"
+    error = RefusedError(422, "invalid", f"{where}: {first['msg']}.", "See /docs for the parameters and their forms.")
+    return refused(request, error)
 
 
 def unavailable(_request: Request, exc: Exception) -> JSONResponse:
@@ -73,8 +87,11 @@ def address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _problem(status: int, error: str, what_to_do: str, headers: object = None) -> JSONResponse:
-    return JSONResponse({"error": error, "what_to_do": what_to_do}, status, cast("dict[str, str] | None", headers))
+def _problem(
+    status: int, error: str, what_to_do: str, headers: object = None, more: Mapping[str, str] | None = None
+) -> JSONResponse:
+    content = {"error": error, "what_to_do": what_to_do, **(more or {})}
+    return JSONResponse(content, status, cast("dict[str, str] | None", headers))
 
 
 def _route(scope: Scope) -> str:

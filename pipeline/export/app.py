@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from connectors import kafka_marks
@@ -19,7 +20,7 @@ from connectors.postgres import PostgresError
 from connectors.postgres.jobs import Jobs
 from connectors.s3 import S3Error
 from pipeline import admin, settings
-from pipeline.export import answers, audit, routes
+from pipeline.export import access, answers, audit, routes
 from pipeline.export.auth import Principals
 from pipeline.export.errors import RefusedError, UnavailableError
 from pipeline.export.jobs import Stores, Worker
@@ -55,12 +56,14 @@ def create_app(values: settings.Export, connected: Stores, worker: Worker) -> Fa
         description="Ask for an extract, watch it until it is done, fetch its files and the manifest that vouches for them. "
         "Every request, download and refusal is itself an audit event.",
     )
-    app.state.service = routes.Service(Principals(values.principals_file), connected, worker)
+    app.state.service = access.Service(Principals(values.principals_file), connected, worker)
+    app.include_router(access.router)
     app.include_router(routes.router)
     app.add_middleware(answers.Counted)
     app.add_exception_handler(RefusedError, answers.refused)
     for kind in (UnavailableError, PostgresError, S3Error):
         app.add_exception_handler(kind, answers.unavailable)
+    app.add_exception_handler(RequestValidationError, answers.malformed)
     app.add_exception_handler(HTTPException, answers.no_route)
     app.add_exception_handler(Exception, answers.broken)
     return app

@@ -13,12 +13,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.export.errors import RefusedError, UnavailableError
+from pipeline.export.limits import Limits
 
-EXTRACT = "extract"
+EXTRACT, READ = "extract", "read"
 
 
 class Principal(BaseModel):
-    """Somebody with a token: the tenants they may see and what they may do (``extract``)."""
+    """Somebody with a token: the tenants they may see and their rights, ``read`` and ``extract``; neither includes the other."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,9 +27,13 @@ class Principal(BaseModel):
     token_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     tenants: tuple[str, ...]
     rights: tuple[str, ...]
+    limits: Limits = Limits()
 
     def may_extract(self, tenant: str) -> bool:
         return EXTRACT in self.rights and tenant in self.tenants
+
+    def may_read(self, tenant: str) -> bool:
+        return READ in self.rights and tenant in self.tenants
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class RefusedError(Exception):
-    """A request that is not served, by the caller's doing: 4xx. ``reason`` is a short code for the audit event."""
+    """A request that is not served, by the caller's doing: 4xx. ``reason`` is a short code for the audit event.
 
-    def __init__(self, status: int, reason: str, error: str, what_to_do: str, *, tenant: str = "", extract: str = "") -> None:
+    ``retry_after``: seconds after which asking again can help, 0 for never; ``more``: further fields of the answer;
+    ``attributes``: of the audit event, which is written unless ``record`` is False.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        error: str,
+        what_to_do: str,
+        *,
+        tenant: str = "",
+        extract: str = "",
+        retry_after: int = 0,
+        more: Mapping[str, str] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        record: bool = True,
+    ) -> None:
         super().__init__(error)
         self.status, self.reason, self.error, self.what_to_do = status, reason, error, what_to_do
-        self.tenant, self.extract = tenant, extract
+        self.tenant, self.extract, self.retry_after, self.more = tenant, extract, retry_after, more or {}
+        self.attributes, self.record = attributes or {}, record
 
 
 class UnavailableError(Exception):
@@ -21,10 +41,10 @@ class UnavailableError(Exception):
 
 
 def not_found(tenant: str = "", extract: str = "") -> RefusedError:
-    """The same text whether the extract does not exist or is none of the caller's business."""
+    """The same text whether it does not exist or is none of the caller's business."""
     error, hint = (
-        "There is no such extract or file.",
-        "Check the id and the name; an extract is shown to principals of its tenant.",
+        "There is no such extract, file or definition.",
+        "Check the id and the name; they are shown to principals of their tenant.",
     )
     return RefusedError(404, "not_found", error, hint, tenant=tenant, extract=extract)
 

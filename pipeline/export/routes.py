@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import uuid
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -12,71 +11,15 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from connectors.postgres.jobs import Job
 from pipeline.export import audit, formats, queries
-from pipeline.export.answers import address
-from pipeline.export.auth import EXTRACT, Principal, Principals
+from pipeline.export.access import Asker, Made, Service, body, no_tenant, problems, who
+from pipeline.export.auth import Principal
 from pipeline.export.errors import RefusedError, not_found
 from pipeline.export.files import MANIFEST
-from pipeline.export.jobs import Stores, Worker
-from pipeline.export.models import Extract, ExtractRequest, File, Problem, Progress
+from pipeline.export.models import Extract, ExtractRequest, File, Progress
 
 MOST_OPEN_JOBS = 5
-MOST_BODY_BYTES = 64 << 10
 router = APIRouter()
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the routes work with."""
-
-    principals: Principals
-    stores: Stores
-    worker: Worker
-
-
-def service(request: Request) -> Service:
-    made: Service = request.app.state.service
-    return made
-
-
-def principal(request: Request, made: Annotated[Service, Depends(service)]) -> Principal:
-    """Who asks. Raises RefusedError: 401 without a known token, 403 without the right to extracts."""
-    found = made.principals.of(request.headers.get("authorization"))
-    request.state.principal = found
-    if EXTRACT not in found.rights:
-        hint = "An operator gives the right `extract` in the principals file."
-        raise RefusedError(403, "no_right", "The token has no right to extracts.", hint)
-    return found
-
-
-async def body(request: Request, _authenticated: Annotated[Principal, Depends(principal)]) -> bytes:
-    """The request's body, bounded. Raises RefusedError (413)."""
-    held = bytearray()
-    async for piece in request.stream():
-        held += piece
-        if len(held) > MOST_BODY_BYTES:
-            hint = f"A request has at most {MOST_BODY_BYTES} bytes: name fewer columns and values."
-            raise RefusedError(413, "too_large", "The body is too large.", hint)
-    return bytes(held)
-
-
-Made = Annotated[Service, Depends(service)]
-Asker = Annotated[Principal, Depends(principal)]
 ExtractId = Annotated[str, Path(alias="id", description="Id of the extract.", max_length=64)]
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    texts = {
-        401: "No token, or an unknown one.",
-        403: "The principal has no right to extracts, or not to this tenant.",
-        404: "No such extract or file, or none of the caller's tenants.",
-        409: "The extract is not done.",
-        413: "The body is too large.",
-        422: "The request can never be served as it is: unknown column, impossible range, wrong value.",
-        429: "The principal has too many unfinished extracts.",
-        503: "A server behind the service does not answer, or the audit event could not be recorded.",
-    }
-    return {s: {"model": Problem, "description": texts[s]} for s in (401, 403, *statuses, 503)}
-
 
 _TYPES: dict[str, Any] = {t: {} for t in formats.MEDIA_TYPES.values()}
 _BODY = {"content": {"application/json": {"schema": ExtractRequest.model_json_schema()}}, "required": True}
@@ -86,7 +29,7 @@ _BODY = {"content": {"application/json": {"schema": ExtractRequest.model_json_sc
     "/v1/extracts",
     status_code=202,
     response_model=Extract,
-    responses=problems(413, 422, 429),
+    responses=problems(403, 413),
     openapi_extra={"requestBody": _BODY},
     tags=["extracts"],
     summary="Ask for an extract",
@@ -98,12 +41,11 @@ def create(request: Request, made: Made, asker: Asker, text: Annotated[bytes, De
     """
     query = queries.parse(text)
     if not asker.may_extract(query.tenant):
-        hint = "Ask for a tenant of yours, or have an operator add it to your principal."
-        raise RefusedError(403, "no_tenant", "The token has no right to this tenant.", hint, tenant=query.tenant)
+        raise no_tenant(query.tenant)
     stores, job_id = made.stores, uuid.uuid4()
     if stores.jobs.open_jobs(asker.name) >= MOST_OPEN_JOBS:
         raise _too_many(query.tenant)
-    recorded = _who(request, asker) | {"activity": "create", "target_id": str(job_id)}
+    recorded = who(request, asker) | {"activity": "create", "target_id": str(job_id)}
     stores.trail.record(audit.REQUESTED, query.tenant, **recorded, attributes=audit.of_query(query.public()))
     job = stores.jobs.create(job_id, query.tenant, asker.name, query.public(), MOST_OPEN_JOBS)
     if job is None:
@@ -112,7 +54,9 @@ def create(request: Request, made: Made, asker: Asker, text: Annotated[bytes, De
     return JSONResponse(_shown(job).model_dump(mode="json"), 202, {"Location": f"/v1/extracts/{job.id}"})
 
 
-@router.get("/v1/extracts/{id}", response_model=Extract, responses=problems(404), tags=["extracts"], summary="Watch an extract")
+@router.get(
+    "/v1/extracts/{id}", response_model=Extract, responses=problems(403, 404), tags=["extracts"], summary="Watch an extract"
+)
 def show(made: Made, asker: Asker, extract: ExtractId) -> Extract:
     """State, progress, counts and files of an extract."""
     return _shown(_job(made, asker, extract))
@@ -126,7 +70,7 @@ def show(made: Made, asker: Asker, extract: ExtractId) -> Extract:
             "description": "The file's bytes; ETag is their SHA-256.",
             "content": {t: {} for t in formats.MEDIA_TYPES.values()},
         },
-        **problems(404, 409),
+        **problems(403, 404, 409),
     },
     tags=["extracts"],
     summary="Fetch a file",
@@ -147,7 +91,7 @@ def download(
     if entry is None:
         raise not_found(job.tenant, str(job.id))
     found = made.stores.bucket.stream(f"extracts/{job.id}/{job.attempt}/{name}")
-    recorded = _who(request, asker) | {"activity": "read", "target_id": str(job.id), "target_details": name}
+    recorded = who(request, asker) | {"activity": "read", "target_id": str(job.id), "target_details": name}
     made.stores.trail.record(audit.READ, job.tenant, **recorded, attributes={"sha256": entry["sha256"]})
     return StreamingResponse(found.pieces, headers=_headers(entry, found.size), media_type=_media_type(name))
 
@@ -190,10 +134,6 @@ def _shown(job: Job) -> Extract:
         manifest=next((f for f in files if f.name == MANIFEST), None),
         error=job.error,
     )
-
-
-def _who(request: Request, asker: Principal) -> dict[str, Any]:
-    return {"outcome": "success", "actor_type": "human", "actor_id": asker.name, "ip_address": address(request)}
 
 
 def _too_many(tenant: str) -> RefusedError:
