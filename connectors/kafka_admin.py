@@ -155,6 +155,8 @@ def bindings(found: Catalogue) -> Iterator[AclBinding]:
             yield from _allow(ResourceType.TOPIC, name, part, AclOperation.DELETE)
         for part in topic.get("describers", ()):
             yield from _allow(ResourceType.TOPIC, name, part, AclOperation.DESCRIBE)
+        for part in topic.get("config_describers", ()):
+            yield from _allow(ResourceType.TOPIC, name, part, AclOperation.DESCRIBE_CONFIGS)
     for group, users in found["groups"].items():
         yield from _allow(ResourceType.GROUP, group, users["member"], AclOperation.READ, AclOperation.DESCRIBE)
         for part in users["describe"]:

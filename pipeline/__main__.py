@@ -15,10 +15,13 @@ PARTS: dict[str, tuple[str, str]] = {
     "clickhouse-sink": ("pipeline.sink.clickhouse", "clean events into ClickHouse, exactly once"),
     "archive-sink": ("pipeline.sink.archive", "clean events into Parquet objects on S3, exactly once"),
     "export": ("pipeline.export.app", "the export service: compliance extracts over REST"),
+    "lag-exporter": ("pipeline.lag_exporter", "how far every consumer group is, for Prometheus, seen from outside"),
+    "reference-publisher": ("pipeline.reference.publisher", "revisions of the reference data from PostgreSQL to Kafka"),
 }
 TOOLS: dict[str, tuple[str, str]] = {
     "migrate": ("pipeline.migrate", "provision topics, ACLs, schemas, tables and buckets; safe to repeat"),
     "fsck": ("pipeline.fsck", "compare clean topic, ClickHouse and archive by positions and digests"),
+    "reference": ("pipeline.reference.command", "check, compare and apply reference data: tenants, agents, tools, controls"),
     "quarantine": ("pipeline.quarantine", "list, show and replay what could not be processed"),
     "token": ("pipeline.tokens", "make a token for the receiver or the export service"),
 }

@@ -1,15 +1,50 @@
-"""Every metric of every part, declared once with its meaning and unit; labels are bounded."""
+"""Every metric of every part, declared once with its meaning and unit; `pipeline/metric_labels.py` bounds the labels.
+
+A tenant, an agent, a tool or an id is never a label: they are as many as the world likes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import Counter, Gauge, Histogram
 
-UP = Gauge("auditwire_up", "1 while the part's last health check passed, else 0.", ["part"])
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+LATENCY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 21600.0, 86400.0)
+EVENTS = (1, 10, 100, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000)
+
+
+class Tally(Histogram):
+    """A histogram that takes many equal values at once."""
+
+    def observe_many(self, values: Sequence[float], counts: Sequence[int]) -> None:
+        """As if each value had been observed ``counts`` times."""
+        for value, count in zip(values, counts, strict=True):
+            bucket = next(i for i, bound in enumerate(self._upper_bounds) if value <= bound)
+            self._buckets[bucket].inc(count)
+            self._sum.inc(value * count)
+
+
+UP = Gauge("auditwire_up", "1 while the part's last health check passed, else 0: what /healthz says.", ["part"])
+BUILD = Gauge("auditwire_build_info", "Always 1; the labels say which version runs.", ["part", "version", "python"])
+REBALANCES = Counter(
+    "auditwire_rebalances_total", "Partitions that this process was given (assigned), gave back or lost.", ["part", "change"]
+)
+OWNED = Gauge("auditwire_partitions_owned", "Partitions that this process has now.", ["part"])
 
 INGEST_REQUESTS = Counter("auditwire_ingest_requests_total", "Requests answered by the receiver.", ["route", "status"])
+INGEST_SECONDS = Histogram(
+    "auditwire_ingest_seconds", "Time from a request's head to its answer, Kafka's yes included.", ["route"], buckets=SECONDS
+)
 INGEST_EVENTS = Counter("auditwire_ingest_events_total", "Events that the receiver acknowledged: Kafka has them.", ["route"])
 INGEST_QUARANTINED = Counter(
     "auditwire_ingest_quarantined_total", "Elements that the receiver could not understand and put into quarantine.", ["reason"]
+)
+INGEST_QUARANTINE_BYTES = Counter(
+    "auditwire_ingest_quarantine_bytes_total", "Bytes of the records that the receiver put into quarantine."
+)
+INGEST_UNCONFIRMED = Counter(
+    "auditwire_ingest_unconfirmed_total", "Events and rejects that Kafka did not confirm in time: answered with 503, sent again."
 )
 INGEST_IN_FLIGHT = Gauge(
     "auditwire_ingest_in_flight_bytes", "Bytes held for requests in the receiver, bodies counted eight-fold."
@@ -20,13 +55,31 @@ PROCESSOR_EVENTS = Counter(
     "Raw records whose fate is committed: clean, conflict (clean and flagged), duplicate (suppressed), quarantined.",
     ["outcome"],
 )
+PROCESSOR_REJECTS = Counter(
+    "auditwire_processor_rejects_total", "Raw records that are in quarantine, by what was wrong with them.", ["reason"]
+)
+PROCESSOR_QUARANTINE_BYTES = Counter(
+    "auditwire_processor_quarantine_bytes_total", "Bytes of the records that the processor put into quarantine."
+)
+PROCESSOR_BATCH_EVENTS = Histogram(
+    "auditwire_processor_batch_events", "Raw records that one transaction covers.", buckets=EVENTS[:9]
+)
 PROCESSOR_TRANSACTIONS = Counter("auditwire_processor_transactions_total", "Transactions committed.")
 PROCESSOR_SECONDS = Histogram("auditwire_processor_seconds", "Duration of one batch by phase: handle, commit.", ["phase"])
 PROCESSOR_LOST = Counter(
     "auditwire_processor_lost_total", "Raw records that Kafka deleted before they were processed; in the ledger as lost."
 )
 PROCESSOR_LAG = Gauge("auditwire_processor_lag", "Offsets of an owned raw partition not committed yet.", ["partition"])
+PROCESSOR_BLOCKED = Gauge(
+    "auditwire_processor_blocked",
+    "1 where an owned raw partition waits for a person, such as for a newer processor.",
+    ["partition"],
+)
 PROCESSOR_HELD_BYTES = Gauge("auditwire_processor_held_bytes", "Raw bytes fetched and not committed yet.")
+PROCESSOR_DEDUPE_IDENTITIES = Gauge(
+    "auditwire_processor_dedupe_identities", "Identities of an owned partition that deduplication remembers.", ["partition"]
+)
+PROCESSOR_DEDUPE_BYTES = Gauge("auditwire_processor_dedupe_bytes", "Memory of these identities, bytes.", ["partition"])
 PROCESSOR_CHUNKS_REFUSED = Counter(
     "auditwire_processor_chunks_refused_total", "Chunks dropped because they did not begin at the position; asked for again."
 )
@@ -36,6 +89,9 @@ PROCESSOR_REWINDS = Counter(
 PROCESSOR_SESSIONS = Counter("auditwire_processor_sessions_total", "Transactional sessions opened.")
 PROCESSOR_SESSIONS_LOST = Counter(
     "auditwire_processor_sessions_lost_total", "Sessions given up after an error of the Kafka client."
+)
+PROCESSOR_FENCED = Counter(
+    "auditwire_processor_fenced_total", "Sessions lost because another owner took the partition over, or the coordinator gave up."
 )
 PROCESSOR_HANDLER_FAILURES = Counter(
     "auditwire_processor_handler_failures_total", "Batches in which a stage raised; tried again."
@@ -48,17 +104,35 @@ PROCESSOR_RAW_DELETED = Gauge(
     "auditwire_processor_raw_deleted_offset", "Raw offset up to which the janitor deleted.", ["partition"]
 )
 
+REFERENCE_WAITING = Gauge("auditwire_reference_waiting", "Revisions of the reference data applied and not published yet.")
+REFERENCE_WAITING_SECONDS = Gauge("auditwire_reference_waiting_seconds", "Age of the oldest of them, seconds; 0 without any.")
+REFERENCE_REVISION = Gauge("auditwire_reference_revision", "Number of the newest published revision; 0 before the first.")
+REFERENCE_PUBLISHED = Counter("auditwire_reference_published_total", "Revisions that this process published.")
+REFERENCE_FENCED = Counter("auditwire_reference_fenced_total", "Times that another publisher took over from this one.")
+
 EXPORT_REQUESTS = Counter("auditwire_export_requests_total", "Requests answered by the export service.", ["route", "status"])
 EXPORT_JOBS = Counter("auditwire_export_jobs_total", "Extract jobs that this process ended: done, failed.", ["outcome"])
 EXPORT_ROWS = Counter("auditwire_export_rows_total", "Events in the extracts that this process finished.")
 EXPORT_RATE_LIMITED = Counter(
     "auditwire_export_rate_limited_total", "Requests refused because their principal asked too often."
 )
-__all__ = ["UP", "Counter", "Gauge", "Histogram"]
 
 SINK_EVENTS = Counter("auditwire_sink_events_total", "Events stored, proved and committed.", ["sink"])
+SINK_LATENCY = Tally(
+    "auditwire_sink_latency_seconds",
+    "Age of an event when it is stored, proved and committed: since it was emitted (observed_at of the SDK, else occurred_at, by "
+    "the producer's clock) and since it was received (append time of the raw record). Ages are taken in steps of 9 %.",
+    ["sink", "since"],
+    buckets=LATENCY,
+)
 SINK_RANGES = Counter("auditwire_sink_ranges_total", "Planned ranges stored, proved and committed.", ["sink"])
+SINK_RANGE_EVENTS = Histogram("auditwire_sink_range_events", "Events of one range.", ["sink"], buckets=EVENTS)
 SINK_REPLAYS = Counter("auditwire_sink_replays_total", "Planned ranges read again from Kafka after a takeover.", ["sink"])
+SINK_RETRIES = Counter(
+    "auditwire_sink_retries_total",
+    "Times that a partition went back to its plan, by whose answer was missing.",
+    ["sink", "cause"],
+)
 SINK_FENCED = Counter("auditwire_sink_fenced_total", "Writes refused because another owner had taken over.", ["sink"])
 SINK_WRITE_SECONDS = Histogram("auditwire_sink_write_seconds", "Time to write a range and read it back, seconds.", ["sink"])
 SINK_LAG = Gauge("auditwire_sink_lag", "Positions of the clean topic not yet stored and committed.", ["sink", "partition"])
@@ -71,3 +145,50 @@ ARCHIVE_OBJECTS = Counter(
 )
 ARCHIVE_BYTES = Counter("auditwire_archive_bytes_total", "Bytes of the Parquet objects created.")
 ARCHIVE_SPILL_BYTES = Gauge("auditwire_archive_spill_bytes", "Bytes of open ranges in the spill folder.")
+ARCHIVE_SPILL_LIMIT = Gauge("auditwire_archive_spill_limit_bytes", "Most bytes in that folder.")
+
+_PLACE = ["group", "topic", "partition"]
+GROUP_LAG = Gauge(
+    "auditwire_group_lag", "Offsets between the group's commit and the log's stable end; seen from outside the group.", _PLACE
+)
+GROUP_LAG_SECONDS = Gauge(
+    "auditwire_group_lag_seconds",
+    "Age of the oldest record that the group has not committed, by its append time; 0 without lag.",
+    _PLACE,
+)
+GROUP_COMMITTED = Gauge(
+    "auditwire_group_committed_offset", "Offset that the group has committed; -1 where there is none.", _PLACE
+)
+GROUP_STALLED_SECONDS = Gauge(
+    "auditwire_group_stalled_seconds", "Time since the committed offset moved while there was lag; 0 without lag.", _PLACE
+)
+GROUP_STALLED = Gauge("auditwire_group_stalled", "1 where that time is longer than the setting for the group allows.", _PLACE)
+GROUP_DELETED = Gauge(
+    "auditwire_group_deleted_records", "Offsets that Kafka deleted before the group had committed them: lost to it.", _PLACE
+)
+GROUP_RETENTION_USED = Gauge(
+    "auditwire_group_retention_used_ratio", "Age of the oldest record not committed, as a part of the topic's retention.", _PLACE
+)
+GROUP_MEMBERS = Gauge("auditwire_group_members", "Members of the group.", ["group"])
+GROUP_UNOWNED = Gauge("auditwire_group_partitions_unowned", "Partitions that no member of the group has.", ["group"])
+TOPIC_END = Gauge(
+    "auditwire_topic_end_offset", "Stable end of the partition, behind the last ended transaction.", ["topic", "partition"]
+)
+TOPIC_OPEN = Gauge(
+    "auditwire_topic_open_records", "Offsets behind the stable end: of transactions not yet ended.", ["topic", "partition"]
+)
+TOPIC_RECORDS = Gauge(
+    "auditwire_topic_records",
+    "Offsets from the partition's first to its stable end; with the marks of transactions.",
+    ["topic", "partition"],
+)
+TOPIC_OLDEST = Gauge(
+    "auditwire_topic_oldest_age_seconds",
+    "Age of the partition's first record by its append time; 0 where there is none.",
+    ["topic", "partition"],
+)
+TOPIC_PARTITIONS = Gauge(
+    "auditwire_topic_partitions", "Partitions of the topic with a leader; 0 where it is not there.", ["topic"]
+)
+TOPIC_WANTED = Gauge("auditwire_topic_partitions_wanted", "Partitions of the topic by schemas/topics.yaml.", ["topic"])
+LAST_LOOK = Gauge("auditwire_lag_exporter_last_look_timestamp_seconds", "When the last complete look at Kafka ended, Unix time.")

@@ -75,6 +75,9 @@ class Archive(S3):
 
 class Extracts(S3):
     s3_extract_bucket: str = setting("S3_EXTRACT_BUCKET", "Bucket of extract files, without object lock.")
+    extract_days: int = Field(
+        7, validation_alias=PREFIX + "EXTRACT_DAYS", description="How many days extract files live, at most 7.", ge=1, le=7
+    )
 
 
 class Sealing(BaseModel):
@@ -172,6 +175,50 @@ class Export(Common, ClickHouse, Extracts):
     lease_seconds: float = setting("EXPORT_LEASE_SECONDS", "How long a dead instance keeps its extract from the others.", 30.0)
 
 
+class ReferencePublisher(Common):
+    """The publisher of reference data."""
+
+    kafka_username: str = setting(
+        "REFERENCE_PUBLISHER_KAFKA_USERNAME", "Kafka user: writes reference, and raw for its audit events.", "reference-publisher"
+    )
+    kafka_password: SecretStr = setting("REFERENCE_PUBLISHER_KAFKA_PASSWORD", "Its password.")
+    postgres_dsn: SecretStr = setting(
+        "REFERENCE_PUBLISHER_POSTGRES_DSN", "PostgreSQL with the reference data: reads revisions, marks them as published."
+    )
+
+
+class Reference(BaseModel):
+    """`auditwired reference`: reference data of compliance and platform people. Not used by any running part."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    namespace: str = setting("NAMESPACE", "Prefix of topics and groups and name of the ClickHouse database.", "audit")
+    postgres_dsn: SecretStr = setting(
+        "REFERENCE_POSTGRES_DSN", "PostgreSQL with the reference data: reads revisions and adds new ones, changes none."
+    )
+    retention_classes: str = setting(
+        "RETENTION_CLASSES", "Retention classes that tenants may have, comma separated, at most 32.", "standard,extended"
+    )
+
+
+class LagExporter(Common):
+    """The lag exporter: watches topics and consumer groups from outside, for Prometheus."""
+
+    kafka_username: str = setting(
+        "LAG_EXPORTER_KAFKA_USERNAME", "Kafka user: sees topics and groups, reads no record.", "lag-exporter"
+    )
+    kafka_password: SecretStr = setting("LAG_EXPORTER_KAFKA_PASSWORD", "Its password.")
+    every_seconds: float = setting("LAG_EXPORTER_EVERY_SECONDS", "Pause between two looks, seconds.", 5.0)
+    stall_seconds: float = setting(
+        "LAG_EXPORTER_STALL_SECONDS", "A partition with lag whose commit stands for so long counts as stalled, seconds.", 120.0
+    )
+    archive_stall_seconds: float = setting(
+        "LAG_EXPORTER_ARCHIVE_STALL_SECONDS",
+        "The same for the archive sink: more than twice AUDITWIRE_ARCHIVE_SINK_FLUSH_SECONDS.",
+        2000.0,
+    )
+
+
 class Migrate(Common, ClickHouse, Archive, Extracts):
     """`auditwired migrate`: provisions topics, ACLs, schemas, tables, buckets. Not used by any running part."""
 
@@ -209,8 +256,10 @@ PARTS: dict[str, type[Common]] = {
     "clickhouse-sink": ClickHouseSink,
     "archive-sink": ArchiveSink,
     "export": Export,
+    "lag-exporter": LagExporter,
+    "reference-publisher": ReferencePublisher,
 }
-ALL: dict[str, type[Common]] = {**PARTS, "migrate": Migrate, "operator": Operator}
+ALL: dict[str, type[BaseModel]] = {**PARTS, "migrate": Migrate, "operator": Operator, "reference": Reference}
 
 S = TypeVar("S", bound=BaseModel)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from infra.stack import ports
 
-PARTS = ("ingest", "processor", "clickhouse-sink", "archive-sink", "export")
-KAFKA_USERS = ("admin", "sdk", "ingest", "processor", "clickhouse-sink", "archive-sink", "export", "operator")
+PARTS = ("ingest", "processor", "clickhouse-sink", "archive-sink", "export", "reference-publisher", "lag-exporter")
+KAFKA_USERS = ("admin", "sdk", *PARTS, "operator")
 CLICKHOUSE_USERS = ("ops", "admin", "sink", "export", "operator", "analyst", "analyst_demo", "analyst_acme")
 S3_IDENTITIES = ("admin", "archive", "export", "reader", "operator")
-POSTGRES_ROLES = ("postgres", "registry", "auditwire", "export")
+POSTGRES_ROLES = ("postgres", "registry", "auditwire", "export", "reference", "reference_publisher")
 
 _PORTS = (
     "postgres",
