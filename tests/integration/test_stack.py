@@ -76,7 +76,7 @@ def test_a_tenants_analyst_sees_the_tenants_rows_only(clickhouse: ClickHouse, ev
     assert clickhouse.query(f"SELECT count() FROM {events}.events", user) == "5\n"
     assert clickhouse.query(f"SELECT count() FROM {events}.events", "analyst") == "10\n"
     assert "ACCESS_DENIED" in refused(clickhouse, f"INSERT INTO {events}.events VALUES ('{sees}', 1)", user)
-    assert "READONLY" in refused(clickhouse, "SELECT 1 SETTINGS max_result_rows = 0", user)
+    assert "SETTING_CONSTRAINT_VIOLATION" in refused(clickhouse, "SELECT 1 SETTINGS max_result_rows = 0", user)
 
 
 def test_the_export_user_reads_through_the_view_only(clickhouse: ClickHouse, events: str) -> None:

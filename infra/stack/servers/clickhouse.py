@@ -7,7 +7,7 @@ import urllib.request
 
 from infra.stack import state
 from infra.stack.server import HOST, Server, fill
-from infra.stack.servers import clickhouse_child, clickhouse_users
+from infra.stack.servers import analysts, clickhouse_child, clickhouse_users
 
 
 class ClickHouse(Server):
@@ -17,6 +17,7 @@ class ClickHouse(Server):
 
     def prepare(self) -> None:
         home = self.data / "home"
+        of_tenants = analysts.load(self.place.directory, self.secrets)
         values = {
             "tcp": self.ports["clickhouse_tcp"],
             "http": self.ports["clickhouse_http"],
@@ -24,7 +25,7 @@ class ClickHouse(Server):
             "log": self.place.directory / "log",
         }
         state.private(home / ".clickhouse-local/config.xml", fill("clickhouse.xml", values))
-        state.private(self.data / "users.xml", clickhouse_users.text(self.secrets, self.place.namespaces))
+        state.private(self.data / "users.xml", clickhouse_users.text(self.secrets, self.place.namespaces, of_tenants))
 
     def command(self) -> list[str]:
         return [sys.executable, clickhouse_child.__file__, str(self.data / "data"), str(self.ports["clickhouse_http"])]

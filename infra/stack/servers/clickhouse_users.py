@@ -6,18 +6,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-HEAD = """<clickhouse>
+from infra.stack.servers import analysts
+from infra.stack.servers.analysts import Analyst
+
+HEAD = f"""<clickhouse>
   <profiles>
     <default><async_insert>0</async_insert></default>
-    <analyst>
-      <readonly>1</readonly><async_insert>0</async_insert><max_execution_time>30</max_execution_time>
-      <max_result_rows>100000</max_result_rows><max_memory_usage>1000000000</max_memory_usage>
-    </analyst>
-  </profiles>
+{analysts.profile()}  </profiles>
   <quotas>
     <default><interval><duration>3600</duration></interval></default>
-    <analyst><interval><duration>60</duration><queries>600</queries></interval></analyst>
-  </quotas>
+{analysts.quota()}  </quotas>
   <users>
     <!-- The launcher's own session is this user. It cannot have a password, so it has no right to any data. -->
     <default>
@@ -25,10 +23,9 @@ HEAD = """<clickhouse>
       <grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT SELECT ON system.numbers</query></grants>
     </default>
 """
-TENANTS = {"analyst_demo": "demo", "analyst_acme": "acme"}
 
 
-def text(secrets: Mapping[str, str], namespaces: Sequence[str]) -> str:
+def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequence[Analyst]) -> str:
     """The whole file. `ops` is the stack's own user without limits; the others have what their part needs."""
     system = "GRANT SELECT ON system.{}"
     grants = {
@@ -48,22 +45,24 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str]) -> str:
         "export": [f"GRANT SELECT ON `{n}`.events_of" for n in namespaces],
         "operator": ["GRANT SELECT ON audit*.*", *(system.format(t) for t in ("parts", "tables", "columns"))],
         "analyst": ["GRANT SELECT ON audit*.*"],
-        **{user: [f"GRANT SELECT ON `{n}`.events" for n in namespaces] for user in TENANTS},
     }
-    users = [_user("ops", secrets, [], "default")]
+    users = [_user("ops", _sha256(secrets["clickhouse_ops"]), [], "default")]
     for name, queries in grants.items():
-        filters = _filters(TENANTS[name], namespaces) if name in TENANTS else ""
-        users.append(_user(name, secrets, queries, "analyst" if name.startswith("analyst") else "default", filters))
+        digest = _sha256(secrets[f"clickhouse_{name}"])
+        users.append(_user(name, digest, queries, "analyst" if name == "analyst" else "default"))
+    for one in of_tenants:
+        queries = [analysts.grant(n) for n in namespaces]
+        users.append(_user(one.user, one.password_sha256, queries, "analyst", _filters(one.tenant, namespaces)))
     return HEAD + "".join(users) + "  </users>\n</clickhouse>\n"
 
 
 def _filters(tenant: str, namespaces: Sequence[str]) -> str:
+    """The row policy; views read `events` with the rights of who asks (SQL SECURITY INVOKER), so it holds there too."""
     rule = f"<events><filter>tenant_id = '{tenant}'</filter></events>"
     return "      <databases>" + "".join(f"<{n}>{rule}</{n}>" for n in namespaces) + "</databases>\n"
 
 
-def _user(name: str, secrets: Mapping[str, str], queries: Sequence[str], profile: str, filters: str = "") -> str:
-    digest = hashlib.sha256(secrets[f"clickhouse_{name}"].encode()).hexdigest()
+def _user(name: str, digest: str, queries: Sequence[str], profile: str, filters: str = "") -> str:
     granted = "".join(f"        <query>{escape(q)}</query>\n" for q in queries)
     return (
         f"    <{name}>\n      <password_sha256_hex>{digest}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks>\n"
@@ -71,3 +70,7 @@ def _user(name: str, secrets: Mapping[str, str], queries: Sequence[str], profile
         + (f"      <grants>\n{granted}      </grants>\n" if queries else "")
         + f"{filters}    </{name}>\n"
     )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
