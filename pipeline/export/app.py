@@ -13,17 +13,21 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from connectors import kafka_marks
-from connectors.clickhouse.client import Client
+from connectors.clickhouse.client import ClickHouseError, Client
 from connectors.extracts import ExtractBucket
 from connectors.kafka import cluster_of
+from connectors.kafka_marks import MarksError
 from connectors.postgres import PostgresError
+from connectors.postgres.definitions import Definitions
 from connectors.postgres.jobs import Jobs
 from connectors.s3 import S3Error
 from pipeline import admin, settings
-from pipeline.export import access, answers, audit, routes
+from pipeline.export import access, answers, audit, definitions, page, queries, routes
 from pipeline.export.auth import Principals
 from pipeline.export.errors import RefusedError, UnavailableError
+from pipeline.export.janitor import Janitor
 from pipeline.export.jobs import Stores, Worker
+from pipeline.export.schedules import Scheduler
 
 
 def stores(values: settings.Export, *, audited: bool = True) -> Stores:
@@ -37,14 +41,24 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
         values.s3_secret_access_key.get_secret_value(),
     )
     worker = f"{socket.gethostname()}/{uuid.uuid4().hex[:8]}"
-    return Stores(
+    dsn = values.postgres_dsn.get_secret_value()
+
+    def client() -> Client:
+        return Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 300)
+
+    made = Stores(
         namespace=values.namespace,
-        jobs=Jobs(values.postgres_dsn.get_secret_value(), values.namespace, worker, values.lease_seconds),
-        clickhouse=Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 300),
+        jobs=Jobs(dsn, values.namespace, worker, values.lease_seconds),
+        definitions=Definitions(dsn, values.namespace),
+        clickhouse=client(),
+        reader=client,
         bucket=bucket,
         trail=audit.Trail(lambda: audit.connect(values), enabled=audited),
         marks=lambda: kafka_marks.committed(cluster, f"{values.namespace}-clickhouse-sink", topic),
+        complete_until=lambda: queries.EARLIEST,
+        keep_days=values.extract_days,
     )
+    return made
 
 
 def create_app(values: settings.Export, connected: Stores, worker: Worker) -> FastAPI:
@@ -59,9 +73,11 @@ def create_app(values: settings.Export, connected: Stores, worker: Worker) -> Fa
     app.state.service = access.Service(Principals(values.principals_file), connected, worker)
     app.include_router(access.router)
     app.include_router(routes.router)
+    app.include_router(definitions.router)
+    app.include_router(page.router)
     app.add_middleware(answers.Counted)
     app.add_exception_handler(RefusedError, answers.refused)
-    for kind in (UnavailableError, PostgresError, S3Error):
+    for kind in (UnavailableError, PostgresError, S3Error, MarksError, ClickHouseError):
         app.add_exception_handler(kind, answers.unavailable)
     app.add_exception_handler(RequestValidationError, answers.malformed)
     app.add_exception_handler(HTTPException, answers.no_route)
@@ -81,11 +97,14 @@ def run(values: settings.Export) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises it a second time, after its own end
-    worker.start()
+    helpers = (worker, Scheduler(connected, Principals(values.principals_file), worker.wake), Janitor(connected))
+    for helper in helpers:
+        helper.start()
     try:
         uvicorn.Server(config).run()
     finally:
-        worker.stop()
+        for helper in helpers:
+            helper.stop()
         connected.trail.close()
         connected.clickhouse.close()
         if admin_server is not None:

@@ -1,0 +1,194 @@
+// What the selection finds: counts, plot, the events page by page, one event in full.
+
+import { $, announce, clearProblem, el, moment, number, outcome, plural, showProblem, time } from "./dom.js";
+import { draw, legend, parts, table } from "./plot.js";
+
+const PAGE = 50;
+const COLUMNS = ["event_id", "occurred_at", "processed_ingested_at", "event_type", "outcome", "actor_id", "actor_name",
+  "human_principal_id", "agent_id", "agent_name", "tool_name"];
+const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
+
+export class Events {
+  #api;
+  #columns = [];
+  #shown = null; // the selection that is on the screen
+  #counts = null;
+  #cursors = [""]; // of the pages so far; the last is the shown one's
+  #next = null;
+  #asking = null;
+
+  constructor(api) {
+    this.#api = api;
+    for (const radio of document.querySelectorAll('input[name="by"]')) radio.addEventListener("change", () => this.#drawPlot());
+    for (const radio of document.querySelectorAll('input[name="order"]')) radio.addEventListener("change", () => this.#page([""]));
+    $("next").addEventListener("click", () => this.#page([...this.#cursors, this.#next]));
+    $("previous").addEventListener("click", () => this.#page(this.#cursors.slice(0, -1)));
+    new ResizeObserver(() => this.#drawPlot()).observe($("plot"));
+  }
+
+  open(columns) {
+    this.#columns = columns;
+    this.clear();
+  }
+
+  // Forgets what is on the screen.
+  clear() {
+    this.#asking?.abort();
+    [this.#shown, this.#counts, this.#cursors, this.#next] = [null, null, [""], null];
+    for (const id of ["completeness", "overview", "events"]) $(id).hidden = true;
+    for (const id of ["plot", "plot-table", "legend", "totals", "events-table"]) $(id).replaceChildren();
+    if ($("detail").open) $("detail").close();
+  }
+
+  // Asks for a selection and shows it. Resolves to the event types there are, or null where it was refused or overtaken.
+  async show(selection) {
+    this.clear();
+    this.#asking = new AbortController();
+    const { signal } = this.#asking;
+    const query = asked(selection);
+    $("overview").hidden = $("events").hidden = false;
+    this.#busy(true);
+    try {
+      const { tenant, from, to } = selection;
+      const [counts, page, types] = await Promise.all([
+        this.#api.get("/v1/counts", query, signal),
+        this.#api.get("/v1/events", { ...query, columns: COLUMNS.join(","), order: chosen("order"), limit: PAGE }, signal),
+        this.#api.get("/v1/event-types", { tenant, from, to }, signal),
+      ]);
+      [this.#shown, this.#counts] = [selection, counts];
+      this.#drawCounts();
+      this.#drawPage(page, [""]);
+      announce(`${plural(counts.total, "event")}. ${$("completeness").textContent}`);
+      return types.event_types;
+    } catch (problem) {
+      if (problem.name === "AbortError") return null;
+      this.clear();
+      showProblem(problem);
+      return null;
+    } finally {
+      if (!signal.aborted) this.#busy(false);
+    }
+  }
+
+  #busy(busy) {
+    for (const id of ["overview", "events"]) $(id).setAttribute("aria-busy", busy);
+    $("next").disabled = busy || !this.#next;
+    $("previous").disabled = busy || this.#cursors.length < 2;
+  }
+
+  #drawCounts() {
+    const [counts, selection] = [this.#counts, this.#shown];
+    completeness(counts, selection);
+    const of = (name) => counts.series.filter((s) => s.outcome === name).reduce((sum, s) => sum + s.total, 0);
+    const types = new Set(counts.series.map((s) => s.event_type)).size;
+    const totals = [["Events", counts.total], ["Event types", types], ["Denied", of("denied")], ["Failed", of("failure") + of("error")]];
+    $("totals").replaceChildren(...totals.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, number(value)))));
+    this.#drawPlot();
+  }
+
+  #drawPlot() {
+    const width = Math.floor($("plot").clientWidth);
+    if (!this.#counts || !width) return;
+    const shown = parts(this.#counts, chosen("by"));
+    if (!this.#counts.total) {
+      $("plot").replaceChildren(el("p", { class: "empty" }, "No event fits the selection."));
+      $("legend").replaceChildren();
+    } else {
+      $("plot").replaceChildren(draw(this.#counts, shown, this.#shown, width));
+      $("legend").replaceChildren(...legend(shown));
+    }
+    $("plot-details").hidden = !this.#counts.total;
+    $("plot-table").replaceChildren(table(this.#counts, shown, this.#shown));
+  }
+
+  async #page(cursors) {
+    if (!this.#shown) return;
+    this.#busy(true);
+    clearProblem();
+    const { signal } = this.#asking;
+    try {
+      const query = { ...asked(this.#shown), columns: COLUMNS.join(","), order: chosen("order"), limit: PAGE, cursor: cursors.at(-1) };
+      this.#drawPage(await this.#api.get("/v1/events", query, signal), cursors);
+      $("events-table").scrollTo(0, 0);
+      announce($("page-number").textContent);
+    } catch (problem) {
+      if (problem.name !== "AbortError") showProblem(problem);
+    } finally {
+      if (!signal.aborted) this.#busy(false);
+    }
+  }
+
+  #drawPage(page, cursors) {
+    [this.#cursors, this.#next] = [cursors, page.next_cursor];
+    const byIngest = this.#shown.time === "ingested";
+    const head = [byIngest ? "Ingested (UTC)" : "Time (UTC)", "Event type", "Outcome", "Actor", "For", "Agent", "Tool"];
+    const row = (event) => el("tr", null,
+      el("th", { scope: "row" }, el("button", { type: "button", class: "link", "data-event": event.event_id, onclick: () => this.#detail(event) },
+        time(byIngest ? event.processed_ingested_at : event.occurred_at), el("span", { class: "visually-hidden" }, " details"))),
+      el("td", null, event.event_type), el("td", null, outcome(event.outcome)), el("td", null, named(event.actor_id, event.actor_name)),
+      el("td", null, event.human_principal_id), el("td", null, named(event.agent_id, event.agent_name)), el("td", null, event.tool_name));
+    const first = (cursors.length - 1) * PAGE;
+    $("page-number").textContent = page.events.length
+      ? `Events ${number(first + 1)} to ${number(first + page.events.length)} of ${number(this.#counts.total)}, page ${number(cursors.length)}`
+      : "No events";
+    $("events-table").replaceChildren(page.events.length
+      ? el("table", null, el("caption", { class: "visually-hidden" }, $("page-number").textContent),
+        el("thead", null, el("tr", null, ...head.map((text) => el("th", { scope: "col" }, text)))),
+        el("tbody", null, ...page.events.map(row)))
+      : el("p", { class: "empty" }, "No event fits the selection."));
+    this.#busy(false);
+  }
+
+  async #detail(event) {
+    clearProblem();
+    try {
+      const path = `/v1/events/${encodeURIComponent(event.event_id)}`;
+      const found = await this.#api.get(path, { tenant: this.#shown.tenant });
+      detail(found.event ?? found, this.#columns);
+    } catch (problem) {
+      showProblem(problem);
+    }
+  }
+}
+
+const asked = ({ tenant, from, to, time: kind, filters }) =>
+  ({ tenant, from, to, time: kind, filter: filters.map(({ column, value }) => `${column}:${value}`) });
+
+const named = (id, name) => (name && name !== id ? [name, el("span", { class: "sub" }, ` ${id}`)] : [id]);
+
+// States plainly how far the events are complete.
+function completeness(counts, selection) {
+  const until = moment(counts.complete_until);
+  const late = selection.time === "occurred" ? " Events that happened earlier and arrive late are added when they come." : "";
+  $("completeness").textContent = counts.complete
+    ? `✓ The range is complete: everything that arrived until ${until} UTC is in.${late}`
+    : `◔ Complete up to ${until} UTC; the range ends later, at ${moment(selection.to)} UTC. What comes in between is not in yet.${late}`;
+  $("completeness").className = counts.complete ? "notice complete" : "notice open";
+  $("completeness").hidden = false;
+}
+
+const CLASSES = { fact: "Facts", personal: "Personal", content: "Content" };
+
+// One event in full: what is empty is left out, the rest stands by class with the meaning of each column.
+function detail(event, columns) {
+  const dialog = $("detail");
+  const filled = columns.filter(({ name }) => ![null, undefined, ""].includes(event[name]) && !(Array.isArray(event[name]) && !event[name].length));
+  const group = (kind) => {
+    const fields = filled.filter((column) => column.class === kind);
+    return fields.length ? [el("h3", null, CLASSES[kind]), el("dl", { class: "fields-of" }, ...fields.map((c) =>
+      el("div", null, el("dt", { title: c.doc }, c.name), el("dd", null, shown(event[c.name], c.type)))))] : [];
+  };
+  dialog.replaceChildren(
+    el("div", { class: "card-head" }, el("h2", { id: "detail-title", tabindex: "-1" }, event.event_type),
+      el("button", { type: "button", onclick: () => dialog.close() }, "Close")),
+    el("p", null, time(event.occurred_at), " UTC ", outcome(event.outcome ?? "")),
+    ...Object.keys(CLASSES).flatMap(group));
+  dialog.showModal();
+  $("detail-title").focus();
+}
+
+function shown(value, kind) {
+  if (kind === "time" || kind === "time_ms") return [time(value, 23), " UTC"];
+  if (!Array.isArray(value)) return [String(value)];
+  return [el("ul", null, ...value.map((item) => el("li", null, item !== null && typeof item === "object" ? `${item.key}: ${item.value}` : String(item))))];
+}
