@@ -171,7 +171,7 @@ class Session:
         early = None if safety.offset_after_init else offsets.start_of(topic, partition, outputs)
         points("pre_init")
         try:
-            _again(self._producer.init_transactions, 60)
+            again(self._producer.init_transactions, 60)
             points("init")
             self.start = early or offsets.start_of(topic, partition, outputs)
         except BaseException:
@@ -193,9 +193,9 @@ class Session:
         self._produce(outputs[middle:])
         self._points("produced")
         group = self._offsets.metadata()
-        _again(producer.send_offsets_to_transaction, 30, [TopicPartition(self.topic, self.partition, end)], group)
+        again(producer.send_offsets_to_transaction, 30, [TopicPartition(self.topic, self.partition, end)], group)
         self._points("offsets")
-        _again(producer.commit_transaction, 60)
+        again(producer.commit_transaction, 60)
         self.position = end
         self._points("committed")
 
@@ -236,8 +236,11 @@ def _config(cluster: Cluster, transactional_id: str, timeout_ms: int) -> dict[st
     return {**config, **_SILENT}
 
 
-def _again(call: Callable[..., Any], limit: float, *args: Any) -> None:
-    """Repeat a call while the client says so: a timeout of a commit means to ask again, never to abort."""
+def again(call: Callable[..., Any], limit: float, *args: Any) -> None:
+    """Repeat a transactional call while the client says so, for ``limit`` seconds: a commit that timed out is asked again.
+
+    Raises KafkaException, and then the transaction is not to be gone on with.
+    """
     end = time.monotonic() + limit
     while True:
         try:

@@ -29,13 +29,14 @@ def session(dsn: str) -> Iterator[psycopg.Connection[Any]]:
         with psycopg.connect(dsn, connect_timeout=5, options="-c statement_timeout=15000") as db:
             yield db
     except psycopg.Error as exc:
-        raise _explained(dsn, exc) from exc
+        raise explained(dsn, exc) from exc
 
 
 def apply(dsn: str) -> list[str]:
     """Run the migrations that the database has not seen yet, as its owner; returns what was done. Safe to repeat and to race.
 
-    Needs role ``export`` to exist: grants go to it. Raises PostgresError; then nothing was changed.
+    Needs roles ``export``, ``reference`` and ``reference_publisher`` to exist: grants go to them. Raises PostgresError; then
+    nothing was changed.
     """
     done = []
     with session(dsn) as db:
@@ -50,7 +51,8 @@ def apply(dsn: str) -> list[str]:
     return done
 
 
-def _explained(dsn: str, exc: psycopg.Error) -> PostgresError:
+def explained(dsn: str, exc: psycopg.Error) -> PostgresError:
+    """What an error of the client means, and what to do about it; the password of ``dsn`` is not in the text."""
     where = conninfo_to_dict(dsn)
     place = f"PostgreSQL {where.get('host', '')}:{where.get('port', 5432)}/{where.get('dbname', '')}"
     user = where.get("user", "")

@@ -46,7 +46,7 @@ def exports(env: Mapping[str, str]) -> str:
 
 
 def write_files(directory: Path, env: Mapping[str, str], looker_in: Mapping[str, str]) -> None:
-    """`env` for lookers-in; `operator.env` for `auditwired fsck | quarantine | migrate`. Both mode 0600."""
-    names = settings.names_of(settings.Operator) | settings.names_of(settings.Migrate)
+    """`env` for lookers-in; `operator.env` for `auditwired fsck | quarantine | reference | migrate`. Both mode 0600."""
+    names = {n for m in (settings.Operator, settings.Migrate, settings.Reference) for n in settings.names_of(m)}
     state.private(directory / "env", exports(looker_in))
     state.private(directory / "operator.env", exports({n: v for n, v in env.items() if n in names}))

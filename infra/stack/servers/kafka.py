@@ -8,7 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
 from infra.stack import state
 from infra.stack.server import HOST, TEMPLATES, Server, fill
@@ -71,6 +71,20 @@ class Kafka(Server):
     def ready(self) -> bool:
         quiet = {"log_level": 0, "error_cb": lambda _: None, "reconnect.backoff.max.ms": 200}
         return bool(AdminClient({**self.client("admin"), **quiet}).list_topics(timeout=1).brokers)
+
+    def settle(self) -> None:
+        """Users that a newer release needs are added to a cluster that was formatted without them."""
+        admin = AdminClient(self.client("admin"))
+        have = admin.describe_user_scram_credentials().result(15)
+        new = [
+            UserScramCredentialUpsertion(
+                user, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS), self.secrets[f"kafka_{user}"].encode()
+            )
+            for user in state.KAFKA_USERS
+            if user not in have
+        ]
+        for done in admin.alter_user_scram_credentials(new).values() if new else ():
+            done.result(15)
 
     @property
     def endpoint(self) -> str:

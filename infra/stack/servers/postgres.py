@@ -14,13 +14,15 @@ from psycopg import sql
 from infra.stack import install, state
 from infra.stack.server import HOST, Server, StackError
 
+PART_ROLES = ("export", "reference", "reference_publisher")
 DATABASES = {"registry": "registry", "auditwire": "auditwire"}
 
 
 class Postgres(Server):
     """Superuser ``postgres`` (the stack's own), databases ``registry`` and ``auditwire`` with owners of the same names.
 
-    Role ``export`` may log in to ``auditwire`` and nothing else: `auditwired migrate` grants what it needs.
+    The parts' roles may log in to ``auditwire`` and nothing else: `auditwired migrate` grants what they need. What a newer
+    release needs besides is added to a data directory that is there already.
     """
 
     name = "postgres"
@@ -75,7 +77,7 @@ class Postgres(Server):
     def settle(self) -> None:
         with psycopg.connect(self.dsn("postgres", "postgres"), autocommit=True) as db:
             roles = {row[0] for row in db.execute("SELECT rolname FROM pg_roles")}
-            for role in ("registry", "auditwire", "export"):
+            for role in state.POSTGRES_ROLES:
                 if role not in roles:
                     password = sql.Literal(self.secrets[f"postgres_{role}"])
                     db.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), password))
@@ -83,14 +85,14 @@ class Postgres(Server):
                 self.create_database(db, database, owner)
 
     def create_database(self, db: psycopg.Connection[tuple[object, ...]], database: str, owner: str) -> None:
-        """Create ``database`` unless it exists; only its owner and role ``export`` (not in the registry's) may connect."""
-        if db.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
-            return
+        """Create ``database`` unless it exists; only its owner and the parts' roles (not in the registry's) may connect."""
         name, role = sql.Identifier(database), sql.Identifier(owner)
-        db.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
-        db.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+        if not db.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
+            db.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
+            db.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         if owner == "auditwire":
-            db.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO export").format(name))
+            roles = sql.SQL(", ").join(map(sql.Identifier, PART_ROLES))
+            db.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, roles))
 
     @property
     def endpoint(self) -> str:
