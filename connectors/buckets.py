@@ -45,12 +45,32 @@ def archive_bucket(s3: Any, name: str, mode: str, days: int) -> list[str]:
     return done
 
 
-def extract_bucket(s3: Any, name: str) -> list[str]:
-    """Make sure of the bucket of extract files; returns what was done."""
-    if _exists(s3, name):
+def extract_bucket(s3: Any, name: str, days: int) -> list[str]:
+    """Make sure of the bucket of extract files and of a rule that ends them, behind the service's own; returns what was done.
+
+    A store that knows no such rules is not refused: the answer says so.
+    """
+    done = []
+    if not _exists(s3, name):
+        s3.create_bucket(Bucket=name)
+        done.append(f"bucket {name} created")
+    rule = {"ID": "extracts", "Status": "Enabled", "Filter": {"Prefix": "extracts/"}, "Expiration": {"Days": days}}
+    if _rules(s3, name) == [(rule["ID"], days)]:
+        return done
+    try:
+        s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
+    except ClientError as exc:
+        code = exc.response.get("Error", {}).get("Code", "")
+        return [*done, f"bucket {name}: the store takes no lifecycle rule ({code}), the export service alone deletes files"]
+    return [*done, f"bucket {name}: files end after {days} days"]
+
+
+def _rules(s3: Any, name: str) -> list[tuple[str, int]]:
+    try:
+        rules = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    except ClientError:
         return []
-    s3.create_bucket(Bucket=name)
-    return [f"bucket {name} created"]
+    return [(r.get("ID", ""), r.get("Expiration", {}).get("Days", 0)) for r in rules if r.get("Status") == "Enabled"]
 
 
 def _exists(s3: Any, name: str) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BufferedReader
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
 
 from connectors.s3 import Bucket
 
 PIECE = 256 << 10
+UPLOAD_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,15 @@ class Body:
 class ExtractBucket(Bucket):
     """As `Bucket`, plus reading as a stream and deleting. Every method raises S3Error with what to do."""
 
-    def stream(self, key: str) -> Body:
-        """The object, opened now (so that a missing one raises here), its pieces fetched as they are asked for."""
+    def stream(self, key: str) -> Body | None:
+        """The object, opened now, its pieces fetched as they are asked for; None where there is none."""
         with self._errors("read", key):
-            found = self._s3.get_object(Bucket=self.name, Key=key)
+            try:
+                found = self._s3.get_object(Bucket=self.name, Key=key)
+            except ClientError as exc:
+                if exc.response.get("Error", {}).get("Code") == "NoSuchKey":
+                    return None
+                raise
         stream = found["Body"]
 
         def pieces() -> Iterator[bytes]:
@@ -37,14 +47,43 @@ class ExtractBucket(Bucket):
 
         return Body(found["ContentLength"], pieces())
 
-    def _put_parts(self, key: str, body: BufferedReader, metadata: Mapping[str, str]) -> None:
-        """In one piece, as files are far below S3's 5 GiB: it is sent from the file, parts would be held in memory."""
-        self._put_whole(key, body, metadata)
+    def put_checked(self, key: str, path: Path, metadata: Mapping[str, str], check: Callable[[], None]) -> None:
+        """As `put`, in small parts; ``check`` is called before each, and what it raises ends the upload without an object."""
+        if (size := path.stat().st_size) <= UPLOAD_BYTES:
+            self.put(key, path, metadata)
+            return
+        with path.open("rb") as body, self._errors("write", key):
+            made = self._s3.create_multipart_upload(
+                Bucket=self.name, Key=key, ChecksumAlgorithm="SHA256", Metadata=dict(metadata)
+            )
+            upload, parts = made["UploadId"], list[dict[str, Any]]()
+            try:
+                for number in range(1, -(-size // UPLOAD_BYTES) + 1):
+                    check()
+                    parts.append(self._part(key, upload, number, body.read(UPLOAD_BYTES)))
+                check()
+                self._finish(key, upload, parts, self._condition)
+            except BaseException:
+                self._abort(key, upload)
+                raise
 
-    def delete(self, prefix: str, keep: str) -> int:
+    def older(self, prefix: str, moment: datetime) -> list[str]:
+        """Keys below the prefix that were written before ``moment`` (UTC)."""
+        found = []
+        with self._errors("list", prefix):
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+                found += [entry["Key"] for entry in page.get("Contents", []) if entry["LastModified"] < moment]
+        return found
+
+    def delete(self, prefix: str, keep: str = "") -> int:
         """Delete every object below ``prefix`` but those below ``keep``; returns how many."""
-        keys = [key for key in self.keys(prefix) if not key.startswith(keep)]
-        for key in keys:
+        return self.delete_keys(key for key in self.keys(prefix) if not (keep and key.startswith(keep)))
+
+    def delete_keys(self, keys: Iterable[str]) -> int:
+        """Delete these; one that is gone already does no harm. Returns how many were asked for."""
+        gone = 0
+        for key in list(keys):
             with self._errors("delete", key):
                 self._s3.delete_object(Bucket=self.name, Key=key)
-        return len(keys)
+            gone += 1
+        return gone

@@ -112,6 +112,8 @@ REFERENCE_FENCED = Counter("auditwire_reference_fenced_total", "Times that anoth
 
 EXPORT_REQUESTS = Counter("auditwire_export_requests_total", "Requests answered by the export service.", ["route", "status"])
 EXPORT_JOBS = Counter("auditwire_export_jobs_total", "Extract jobs that this process ended: done, failed.", ["outcome"])
+EXPORT_SCHEDULED = Counter("auditwire_export_scheduled_total", "Extracts that this process queued for a schedule.")
+EXPORT_FILES_DELETED = Counter("auditwire_export_files_deleted_total", "Files of extracts that this process deleted.")
 EXPORT_ROWS = Counter("auditwire_export_rows_total", "Events in the extracts that this process finished.")
 EXPORT_RATE_LIMITED = Counter(
     "auditwire_export_rate_limited_total", "Requests refused because their principal asked too often."

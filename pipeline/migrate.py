@@ -64,7 +64,7 @@ def archive(values: settings.Migrate) -> list[str]:
         values.s3_endpoint, values.s3_region, values.s3_access_key_id, values.s3_secret_access_key.get_secret_value()
     )
     done = buckets.archive_bucket(s3, values.s3_bucket, values.object_lock_mode, values.object_lock_days)
-    return done + buckets.extract_bucket(s3, values.s3_extract_bucket)
+    return done + buckets.extract_bucket(s3, values.s3_extract_bucket, values.extract_days)
 
 
 STEPS: tuple[Step, ...] = (kafka, registry, tables, jobs, archive)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +67,23 @@ class Client:
         self._http = httpx.Client(
             base_url=self.url, headers=headers, timeout=httpx.Timeout(timeout, connect=5.0), trust_env=False
         )
+        self._sockets: list[socket.socket] = []
+        self._traced = {"trace": self._connected}
 
     def close(self) -> None:
         """Drop all connections."""
         self._http.close()
+
+    def interrupt(self) -> None:
+        """End whatever other threads wait for here with an UnreachableError; close the client afterwards."""
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def _connected(self, event: str, info: Mapping[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._sockets = [s for s in self._sockets if s.fileno() >= 0]
+            self._sockets.append(info["return_value"].get_extra_info("socket"))
 
     def command(self, sql: str, parameters: Mapping[str, str | int] | None = None, **settings: str | int) -> None:
         """Run a statement without an answer, such as DDL. Raises ClickHouseError; its text quotes the server."""
@@ -86,7 +101,7 @@ class Client:
     ) -> Iterator[pa.RecordBatch]:
         """The answer as Arrow columns, batch by batch as the server produces them. Raises ClickHouseError, also half-way."""
         statement = Statement(sql, parameters or {}, {"default_format": "ArrowStream", **settings})
-        request = self._http.build_request("POST", "/", **statement.request())
+        request = self._http.build_request("POST", "/", extensions=self._traced, **statement.request())
         with self._translated():
             answer = self._http.send(request, stream=True)
             try:
@@ -125,7 +140,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
         with self._translated():
-            answer = self._http.post("/", headers=headers, **statement.request(content))
+            answer = self._http.post("/", headers=headers, extensions=self._traced, **statement.request(content))
         self._check(answer, quote)
         return answer.content
 

@@ -123,6 +123,7 @@ _TEXTS = {
     403: "The principal has no right to this, or not to this tenant.",
     404: "No such thing, or none of the caller's tenants.",
     409: "Not possible in the present state.",
+    410: "The extract's files have expired.",
     413: "The body is too large.",
     422: "The request can never be served as it is: unknown column or parameter, impossible range, wrong value.",
     429: "Too many requests in a minute, or a quota of the principal is used up; `Retry-After` says when to come back.",

@@ -46,7 +46,7 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
     def client() -> Client:
         return Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 300)
 
-    made = Stores(
+    return Stores(
         namespace=values.namespace,
         jobs=Jobs(dsn, values.namespace, worker, values.lease_seconds),
         definitions=Definitions(dsn, values.namespace),
@@ -58,7 +58,6 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
         complete_until=lambda: queries.EARLIEST,
         keep_days=values.extract_days,
     )
-    return made
 
 
 def create_app(values: settings.Export, connected: Stores, worker: Worker) -> FastAPI:

@@ -17,6 +17,8 @@ OWN_TENANT = "auditwire"
 REQUEST_SECONDS, JOB_SECONDS = 5.0, 30.0  # a caller waits for the first; nobody waits for a job
 REQUESTED, DELIVERED, FAILED = "export.requested", "export.delivered", "export.failed"
 READ, REFUSED = "export.read", "export.refused"
+CANCELLED = "export.cancelled"
+DEFINED, UNDEFINED, SCHEDULE_ENDED = "export.defined", "export.undefined", "export.schedule_ended"
 
 
 class Trail:
@@ -37,7 +39,7 @@ class Trail:
         """
         if not self._enabled:
             return
-        event = AuditEvent(event_type=event_type, tenant_id=tenant, target_type="extract", **fields)
+        event = AuditEvent(event_type=event_type, tenant_id=tenant, **{"target_type": "extract", **fields})
         try:
             self._ready().record(event).wait(timeout)
         except AuditwireError as exc:

@@ -6,17 +6,18 @@ import json
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
 
 from connectors.clickhouse.client import Client
+from connectors.kafka_marks import Marks
 from connectors.postgres.jobs import Job
 from pipeline.export import columns
 from pipeline.export.files import MANIFEST, File, Files, Hashed, Store, stored
-from pipeline.export.queries import Reading
+from pipeline.export.queries import Query, Reading
 from pipeline.export.slices import Slice, slices
 
 SLICE_ROWS = 100_000
@@ -28,6 +29,10 @@ READ_SETTINGS: Mapping[str, str | int] = {
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "output_format_arrow_string_as_string": 1,
 }
+
+
+class TooLargeError(Exception):
+    """The extract would have more rows than its principal may have: it fails, and its text says what to do."""
 
 
 class ChangedError(Exception):
@@ -43,6 +48,14 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Covered:
+    """Which events an extract covers: those below the marks, among them everything ingested before ``complete_until`` (UTC)."""
+
+    marks: Marks
+    complete_until: datetime | None
+
+
+@dataclass(frozen=True)
 class Attempt:
     """What one attempt works with. ``check`` raises when the work is no longer wanted; ``prefix`` is this attempt's alone."""
 
@@ -52,11 +65,15 @@ class Attempt:
     prefix: str
     check: Callable[[], None]
     progress: Progress = field(default_factory=Progress)
+    most_rows: int | None = None
 
     def run(self) -> list[File]:
-        """Write the data files; memory does not grow with their number. Raises ClickHouseError, S3Error, ChangedError."""
+        """Write the data files; memory does not grow with their number. Raises ClickHouseError, S3Error, ChangedError,
+        TooLargeError.
+        """
         plan = list(slices(self.reading.query.start, self.reading.query.end, self._count, SLICE_ROWS))
         self.progress.rows_total = sum(s.rows for s in plan)
+        self._bounded(self.progress.rows_total)
         files = Files(self.store, self.prefix, self.reading.query.format, columns.arrow_schema(self.reading.query.columns))
         try:
             for piece in plan:
@@ -64,6 +81,13 @@ class Attempt:
             return files.finish()
         finally:
             files.abandon()
+
+    def _bounded(self, rows: int) -> None:
+        if self.most_rows is not None and rows > self.most_rows:
+            raise TooLargeError(
+                f"it would have {rows:,} events, and the principal's limit is {self.most_rows:,}: ask for a shorter range or"
+                " filter, or have an operator raise `rows_per_extract` in the principals file"
+            )
 
     def _copy(self, piece: Slice, files: Files) -> None:
         rows = 0
@@ -86,14 +110,27 @@ class Attempt:
         return [(int(number), int(rows)) for number, rows in self.clickhouse.rows(sql, params)]
 
 
-def manifest(job: Job, reading: Reading, topic: str, files: list[File]) -> dict[str, Any]:
+def is_complete(query: Query, until: datetime | None) -> bool:
+    """True where everything that the range can have by the ingest time is covered."""
+    return until is not None and query.end_time <= until
+
+
+def iso(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with microseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if moment else None
+
+
+def manifest(job: Job, reading: Reading, topic: str, files: list[File], until: datetime | None) -> dict[str, Any]:
     """What an auditor needs to know about the files: the question, the answer's shape and digests, and what it covers."""
     return {
         "id": str(job.id),
-        "created_at": job.created_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "created_at": iso(job.created_at),
         "service": {"name": "auditwire export", "version": version("auditwire-service")},
         "principal": job.principal,
+        "definition": job.definition and str(job.definition),
         "query": reading.query.public(),
+        "complete": is_complete(reading.query, until),
+        "complete_until": iso(until),
         "counts": {"rows": sum(f.rows for f in files), "files": len(files), "bytes": sum(f.bytes for f in files)},
         "files": [f.entry() for f in files],
         "schema": [columns.known()[name].described() for name in reading.query.columns],

@@ -4,44 +4,51 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from connectors.clickhouse.client import AccessError, ClickHouseError, Client, UnreachableError
 from connectors.extracts import ExtractBucket
 from connectors.kafka_marks import Marks, MarksError
 from connectors.postgres import PostgresError
+from connectors.postgres.definitions import Definitions
 from connectors.postgres.jobs import Job, Jobs, LeaseLostError
 from connectors.s3 import Refused, S3Error
 from pipeline import metrics
 from pipeline.export import audit
 from pipeline.export.errors import UnavailableError
-from pipeline.export.extract import Attempt, ChangedError, Progress, manifest, write_manifest
+from pipeline.export.extract import Attempt, ChangedError, Covered, TooLargeError, manifest, write_manifest
+from pipeline.export.lease import CheckedStore, Lease, StoppedError
 from pipeline.export.queries import Query, Reading
 
 log = logging.getLogger(__name__)
-RENEW_SECONDS, IDLE_SECONDS = 0.5, 1.0
+IDLE_SECONDS = 1.0
 MOST_ATTEMPTS, LONGEST_WAIT = 20, 60.0
 # ClickHouse errors that go away: time and memory limits, quotas, too many queries, too many parts, network, a server that ends.
 PASSING_CODES = frozenset({159, 201, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 999})
 
 
-class StoppedError(Exception):
-    """The service is to end: the job goes back to the queue."""
-
-
 @dataclass(frozen=True)
 class Stores:
-    """What a job reads and writes. ``marks`` asks how far the ClickHouse sink is."""
+    """What requests and jobs read and write. ``marks`` asks how far the ClickHouse sink is.
+
+    ``reader`` makes a client of an attempt's own, which can be interrupted; ``complete_until``: everything ingested before that
+    moment (UTC) is stored; ``keep_days``: how long files live.
+    """
 
     namespace: str
     jobs: Jobs
+    definitions: Definitions
     clickhouse: Client
+    reader: Callable[[], Client]
     bucket: ExtractBucket
     trail: audit.Trail
     marks: Callable[[], Marks]
+    complete_until: Callable[[], datetime]
+    keep_days: float = 7.0
 
     @property
     def topic(self) -> str:
@@ -93,45 +100,56 @@ class Worker:
 
     def _work(self, job: Job) -> None:
         log.info("extract %s: attempt %d begins", job.id, job.attempt)
-        with _Lease(self._stores.jobs, job, self._stop) as lease:
+        with closing(self._stores.reader()) as reader, Lease(self._stores.jobs, job, self._stop, reader.interrupt) as lease:
             try:
                 if job.attempt > MOST_ATTEMPTS:
                     self._give_up(job, f"it was begun {MOST_ATTEMPTS} times and never finished: the log says more")
                     return
-                self._attempt(job, lease)
-            except LeaseLostError:
-                raise
-            except StoppedError:
-                self._stores.jobs.release(job, 0)
+                self._attempt(job, lease, reader)
             except Exception as exc:
-                self._failed(job, exc)
+                self._ended(job, lease, exc)
 
-    def _attempt(self, job: Job, lease: _Lease) -> None:
-        stores, query = self._stores, Query.stored(job.query)
-        reading = Reading(stores.namespace, query, self._high_water(job))
-        prefix = f"extracts/{job.id}/{job.attempt}/"
-        files = Attempt(reading, stores.clickhouse, stores.bucket, prefix, lease.check, lease.progress).run()
-        content = manifest(job, reading, stores.topic, files)
-        files = [*files, write_manifest(stores.bucket, prefix, content)]
+    def _ended(self, job: Job, lease: Lease, exc: Exception) -> None:
+        """An attempt ended early: by what it was told meanwhile, else by what went wrong. Raises LeaseLostError."""
+        try:
+            lease.check()
+        except StoppedError:
+            self._stores.jobs.release(job, 0)
+        except LeaseLostError:
+            self._drop_cancelled(job)
+            raise
+        else:
+            self._failed(job, exc)
+
+    def _attempt(self, job: Job, lease: Lease, reader: Client) -> None:
+        stores, query, covered = self._stores, Query.stored(job.query), self._covered(job)
+        reading = Reading(stores.namespace, query, covered.marks)
+        prefix, store = f"extracts/{job.id}/{job.attempt}/", CheckedStore(stores.bucket, lease.check)
+        files = Attempt(reading, reader, store, prefix, lease.check, lease.progress, job.most_rows).run()
+        content = manifest(job, reading, stores.topic, files, covered.complete_until)
+        files = [*files, write_manifest(store, prefix, content)]
         rows = content["counts"]["rows"]
+        lease.check()
         stores.trail.record(
             audit.DELIVERED, job.tenant, audit.JOB_SECONDS, **_event(job, "success"), attributes={"rows": str(rows)}
         )
         lease.check()
-        stores.jobs.finish(job, [f.entry() for f in files], rows)
+        stores.jobs.finish(job, [f.entry() for f in files], rows, stores.keep_days)
         metrics.EXPORT_JOBS.labels("done").inc()
         metrics.EXPORT_ROWS.inc(rows)
         log.info("extract %s: done, %d rows in %d files", job.id, rows, len(files) - 1)
         self._tidy(job, prefix)
 
-    def _high_water(self, job: Job) -> Marks:
+    def _covered(self, job: Job) -> Covered:
         """Fixed once: every attempt, and so every repetition, covers the same events."""
         if job.high_water is not None:
-            return Marks(job.high_water["topic_id"], {int(p): end for p, end in job.high_water["ends"].items()})
+            marks = Marks(job.high_water["topic_id"], {int(p): end for p, end in job.high_water["ends"].items()})
+            return Covered(marks, job.complete_until)
+        until = self._stores.complete_until()  # before the marks, which may only be further then
         marks = self._stores.marks()
         ends = {str(p): end for p, end in marks.ends.items()}
-        self._stores.jobs.fix_high_water(job, {"topic_id": marks.topic_id, "ends": ends})
-        return marks
+        self._stores.jobs.fix_high_water(job, {"topic_id": marks.topic_id, "ends": ends}, until)
+        return Covered(marks, until)
 
     def _failed(self, job: Job, exc: Exception) -> None:
         if not _passing(exc):
@@ -159,8 +177,17 @@ class Worker:
         except S3Error as exc:
             log.warning("extract %s: files of earlier attempts are still there: %s", job.id, exc)
 
+    def _drop_cancelled(self, job: Job) -> None:
+        """Where the lease went because the extract was cancelled, its files go too; else they are another attempt's business."""
+        try:
+            now = self._stores.jobs.get(job.id)
+            if now is not None and now.state == "cancelled":
+                self._stores.bucket.delete(f"extracts/{job.id}/")
+        except (S3Error, PostgresError) as exc:
+            log.warning("extract %s was cancelled, its files are still there: %s", job.id, exc)
 
-_KNOWN = (ClickHouseError, S3Error, PostgresError, MarksError, UnavailableError, ChangedError)
+
+_KNOWN = (ClickHouseError, S3Error, PostgresError, MarksError, UnavailableError, ChangedError, TooLargeError)
 
 
 def _passing(exc: Exception) -> bool:
@@ -169,47 +196,9 @@ def _passing(exc: Exception) -> bool:
         return exc.passing
     if isinstance(exc, ClickHouseError) and not isinstance(exc, UnreachableError):
         return not isinstance(exc, AccessError) and exc.code in PASSING_CODES
-    return isinstance(exc, _KNOWN) and not isinstance(exc, Refused)
+    return isinstance(exc, _KNOWN) and not isinstance(exc, Refused | TooLargeError)
 
 
 def _event(job: Job, outcome: str) -> dict[str, Any]:
     actor = {"actor_type": "human", "actor_id": job.principal}
     return {**actor, "target_id": str(job.id), "activity": "create", "outcome": outcome}
-
-
-class _Lease:
-    """Keeps a job ours while it is worked on, and tells the table how far it is."""
-
-    def __init__(self, jobs: Jobs, job: Job, stop: threading.Event) -> None:
-        self._jobs, self._job, self._stop = jobs, job, stop
-        self.progress = Progress()
-        self._over, self._lost = threading.Event(), threading.Event()
-        self._until = time.monotonic() + jobs.lease_seconds
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
-
-    def check(self) -> None:
-        """Raises LeaseLostError, StoppedError where the work is no longer wanted."""
-        if self._stop.is_set():
-            raise StoppedError
-        if self._lost.is_set() or time.monotonic() > self._until:
-            raise LeaseLostError(f"extract {self._job.id}: attempt {self._job.attempt} is no longer ours")
-
-    def _renew(self) -> None:
-        while not self._over.wait(RENEW_SECONDS):
-            asked = time.monotonic()
-            try:
-                self._jobs.renew(self._job, self.progress.rows_done, self.progress.rows_total)
-                self._until = asked + self._jobs.lease_seconds
-            except LeaseLostError:
-                self._lost.set()
-                return
-            except PostgresError as exc:
-                log.warning("extract %s: the lease cannot be renewed at the moment: %s", self._job.id, exc)
-
-    def __enter__(self) -> _Lease:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        self._thread.join()

@@ -44,6 +44,10 @@ class Query:
         return TIME_COLUMNS[self.time]
 
     @property
+    def end_time(self) -> datetime:
+        return _moment(self.end)
+
+    @property
     def order(self) -> list[str]:
         """Columns that the rows are sorted by; no two events share all of them."""
         return [self.time_column, "event_id", "kafka_partition", "kafka_offset"]
@@ -57,8 +61,14 @@ class Query:
         if len(set(names)) < len(names):
             raise invalid("A column is named twice.", "Name each column once.", request.tenant)
         filters = {name: _values(name, value, request.tenant) for name, value in request.filters.items()}
-        start, end = _range(request)
+        start, end = _bounds(request.tenant, request.from_, request.to)
         return cls(request.tenant, start, end, filters, names, request.format, request.time)
+
+    @classmethod
+    def over(cls, defined: Mapping[str, Any], tenant: str, start: datetime, end: datetime) -> Self:
+        """What a definition (time, filters, columns, format) says, over a range. Raises RefusedError (422)."""
+        first, last = _bounds(tenant, start, end)
+        return cls(tenant, first, last, defined["filters"], defined["columns"], defined["format"], defined["time"])
 
     def public(self) -> dict[str, Any]:
         """As the job table, the API and the manifest have it; ``Query.stored`` reads it back."""
@@ -143,8 +153,8 @@ class Reading:
         return " AND ".join(terms), params
 
 
-def _range(request: ExtractRequest) -> tuple[int, int]:
-    tenant, start, end = request.tenant, request.from_.astimezone(UTC), request.to.astimezone(UTC)
+def _bounds(tenant: str, start: datetime, end: datetime) -> tuple[int, int]:
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
     if start >= end:
         raise invalid("`from` is not before `to`.", "The range is half-open, [from, to): give a `to` that is later.", tenant)
     if start < EARLIEST or end > LATEST:

@@ -233,5 +233,5 @@ def test_the_openapi_document_describes_requests_and_answers(olga: httpx.Client)
     schema = post["requestBody"]["content"]["application/json"]["schema"]
     assert schema["examples"][0]["tenant"] == "demo"
     assert olga.post("/v1/extracts", json=schema["examples"][0]).status_code == 202
-    assert set(post["responses"]) == {"202", "401", "403", "413", "422", "429", "503"}
+    assert set(post["responses"]) == {"202", "401", "403", "409", "413", "422", "429", "503"}
     assert datetime.now(UTC)

@@ -236,13 +236,13 @@ def test_what_cannot_be_recorded_is_not_served(space: Space) -> None:
     connected = stores(values)
     app = create_app(values, connected, Worker(connected))
     headers = {"Authorization": f"Bearer {TOKENS[OLGA]}"}
-    open_jobs = connected.jobs.open_jobs(OLGA)
+    open_jobs = connected.jobs.use(OLGA).open
     with export_service.served(app) as client:
         for answer in (client.post("/v1/extracts", json=DAY, headers=headers), client.post("/v1/extracts", json=DAY)):
             assert answer.status_code == 503
             assert "could not be recorded" in answer.json()["error"]
     connected.trail.close()
-    assert connected.jobs.open_jobs(OLGA) == open_jobs
+    assert connected.jobs.use(OLGA).open == open_jobs
 
 
 def test_a_principal_has_a_bounded_number_of_open_extracts(space: Space) -> None:
