@@ -5,7 +5,7 @@ SOURCES := schemas connectors pipeline infra tests bench
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check test up down status demo bench-e2e bench-faults clean
+.PHONY: help install fmt check tools test up down status demo bench-e2e bench-faults clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,10 @@ check: install ## formatting, lint, types, layers, generated files
 	$(BIN)/python -m schemas check
 	$(BIN)/python -m infra.docs check
 
-test: install ## the whole suite, real servers included
+tools: ## what only tests need of this machine, a Chromium and promtool (`make test` calls it)
+	@$(PYTHON) infra/tools.py
+
+test: install tools ## the whole suite, real servers and a real browser included
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 demo: install ## from an agent's action to a compliance extract, then nothing left running
