@@ -44,7 +44,7 @@ class Observer:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
-        self._admin = AdminClient(cluster.config(error_cb=self._watch, **SILENT))
+        self._admin = AdminClient({**cluster.config(error_cb=self._watch), **SILENT})
 
     def partitions(self) -> dict[str, list[int]]:
         """Partitions with a leader of every topic that this user may see."""
@@ -74,7 +74,7 @@ class Observer:
 
     def group(self, group: str, places: Iterable[Place]) -> Group:
         """Members and commits of a group."""
-        asked = [TopicPartition(*p) for p in places]
+        asked = [TopicPartition(*p) for p in places] or None
         try:
             commits = self._admin.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(group, asked)], require_stable=False, request_timeout=ASK_SECONDS
@@ -91,6 +91,8 @@ class Observer:
     def retention_ms(self, topics: Iterable[str]) -> dict[str, int]:
         """How long the topics keep records, milliseconds; -1 for ever."""
         resources = [ConfigResource(ConfigResource.Type.TOPIC, t) for t in topics]
+        if not resources:
+            return {}
         try:
             answers = self._admin.describe_configs(resources, request_timeout=ASK_SECONDS)
             return {r.name: int(f.result(ASK_SECONDS)["retention.ms"].value) for r, f in answers.items()}
