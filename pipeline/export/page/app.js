@@ -54,6 +54,7 @@ function enter(columns) {
   $("to-extract").hidden = !mayExtract;
   if (!(view() in TITLES) || !mayExtract) location.hash = "#events";
   show(true);
+  if (!me.tenants.length) showProblem(new Problem(403, "Your token has no tenant.", "An operator adds one to your principal."));
 }
 
 // Forgets the session and everything that was shown in it.

@@ -3,7 +3,7 @@
 import { $, announce, clearProblem, el, moment, number, outcome, plural, showProblem, time } from "./dom.js";
 import { draw, legend, parts, table } from "./plot.js";
 
-const PAGE = 50;
+const PAGE = 25;
 const COLUMNS = ["event_id", "occurred_at", "processed_ingested_at", "event_type", "outcome", "actor_id", "actor_name",
   "human_principal_id", "agent_id", "agent_name", "tool_name"];
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -122,19 +122,20 @@ export class Events {
     [this.#cursors, this.#next] = [cursors, page.next_cursor];
     const byIngest = this.#shown.time === "ingested";
     const head = [byIngest ? "Ingested (UTC)" : "Time (UTC)", "Event type", "Outcome", "Actor", "For", "Agent", "Tool"];
-    const row = (event) => el("tr", null,
-      el("th", { scope: "row" }, el("button", { type: "button", class: "link", "data-event": event.event_id, onclick: () => this.#detail(event) },
+    const cell = (name, ...children) => el("td", { role: "cell", "data-label": name }, ...children);
+    const row = (event) => el("tr", { role: "row" },
+      el("th", { scope: "row", role: "rowheader" }, el("button", { type: "button", class: "link", "data-event": event.event_id, onclick: () => this.#detail(event) },
         time(byIngest ? event.processed_ingested_at : event.occurred_at), el("span", { class: "visually-hidden" }, " details"))),
-      el("td", null, event.event_type), el("td", null, outcome(event.outcome)), el("td", null, named(event.actor_id, event.actor_name)),
-      el("td", null, event.human_principal_id), el("td", null, named(event.agent_id, event.agent_name)), el("td", null, event.tool_name));
+      cell("Type", event.event_type), cell("Outcome", outcome(event.outcome)), cell("Actor", named(event.actor_id, event.actor_name)),
+      cell("For", event.human_principal_id || null), cell("Agent", named(event.agent_id, event.agent_name)), cell("Tool", event.tool_name || null));
     const first = (cursors.length - 1) * PAGE;
     $("page-number").textContent = page.events.length
       ? `Events ${number(first + 1)} to ${number(first + page.events.length)} of ${number(this.#counts.total)}, page ${number(cursors.length)}`
       : "No events";
     $("events-table").replaceChildren(page.events.length
-      ? el("table", null, el("caption", { class: "visually-hidden" }, $("page-number").textContent),
-        el("thead", null, el("tr", null, ...head.map((text) => el("th", { scope: "col" }, text)))),
-        el("tbody", null, ...page.events.map(row)))
+      ? el("table", { role: "table" }, el("caption", { class: "visually-hidden" }, $("page-number").textContent),
+        el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...head.map((text) => el("th", { scope: "col", role: "columnheader" }, text)))),
+        el("tbody", { role: "rowgroup" }, ...page.events.map(row)))
       : el("p", { class: "empty" }, "No event fits the selection."));
     this.#busy(false);
   }
@@ -154,7 +155,7 @@ export class Events {
 const asked = ({ tenant, from, to, time: kind, filters }) =>
   ({ tenant, from, to, time: kind, filter: filters.map(({ column, value }) => `${column}:${value}`) });
 
-const named = (id, name) => (name && name !== id ? [name, el("span", { class: "sub" }, ` ${id}`)] : [id]);
+const named = (id, name) => (name && name !== id ? [el("span", null, name), el("span", { class: "sub" }, id)] : [id || null]);
 
 // States plainly how far the events are complete.
 function completeness(counts, selection) {

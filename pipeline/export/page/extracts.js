@@ -7,7 +7,7 @@ import { sentence } from "./selection.js";
 const WATCH_MS = 1000;
 const PAGE = 20;
 const OPEN = ["queued", "running"];
-const STATES = { queued: "Waiting", running: "Running", done: "Done", failed: "Failed", cancelled: "Cancelled", expired: "Files removed" };
+const STATES = { queued: "Waiting", running: "Running", done: "Done", failed: "Failed", cancelled: "Cancelled" };
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
 
 export class Extracts {
@@ -148,22 +148,22 @@ class Item {
       state: el("span", { class: "badge" }), counts: el("span", { class: "sub" }),
       bar: el("progress", { max: 1, "aria-labelledby": title }), far: el("span", { class: "sub" }),
       cancel: el("button", { type: "button", "aria-describedby": title, onclick: () => this.#cancel() }, "Cancel"),
-      error: el("p", { class: "problem-error" }), files: el("ul", { class: "files", "aria-label": "Files" }),
+      error: el("p", { class: "problem-error" }), note: el("p", { class: "sub" }), files: el("ul", { class: "files", "aria-label": "Files" }),
     };
-    const { state, counts, bar, far, cancel, error, files } = this.#parts;
+    const { state, counts, bar, far, cancel, error, note, files } = this.#parts;
     const progress = el("div", { class: "progress" }, bar, far, cancel);
     this.#parts.progress = progress;
     this.node = el("li", { "data-extract": extract.id },
       el("h3", { id: title }, `${sentence(extract.query)}.`),
-      el("p", { class: "meta" }, state, " ", el("span", { class: "sub" }, `${String(extract.query.format).toUpperCase()}, asked for by ${extract.principal} at `, time(extract.created_at)), " ", counts),
-      progress, error, files);
+      el("p", { class: "meta" }, state, " ", el("span", { class: "sub" }, `${extract.query.format.toUpperCase()}, ${origin(extract)} ${extract.principal} at `, time(extract.created_at)), " ", counts),
+      progress, error, note, files);
     this.update(extract);
   }
 
   update(extract) {
     const before = this.state;
     this.state = extract.state;
-    const { state, counts, bar, far, progress, error } = this.#parts;
+    const { state, counts, bar, far, progress, error, note } = this.#parts;
     state.textContent = STATES[extract.state] ?? extract.state;
     state.className = `badge state-${extract.state}`;
     const { rows_done: done, rows_total: total, fraction } = extract.progress;
@@ -177,6 +177,8 @@ class Item {
     counts.textContent = extract.state === "done" ? `${plural(extract.counts.rows, "event")}, ${bytes(extract.counts.bytes)}` : "";
     error.textContent = extract.error;
     error.hidden = !extract.error;
+    note.replaceChildren(...notes(extract));
+    note.hidden = !note.childNodes.length;
     this.#drawFiles(extract);
     if (before && before !== extract.state) announce(`The extract is ${STATES[extract.state].toLowerCase()}. ${counts.textContent}`);
     else if (extract.state === "running" && percent >= this.#told + 25) announce(`The extract is at ${(this.#told = percent - (percent % 25))} %.`);
@@ -194,7 +196,7 @@ class Item {
   }
 
   #drawFiles(extract) {
-    const files = extract.state === "done" ? [...extract.files, ...(extract.manifest ? [extract.manifest] : [])] : [];
+    const files = extract.files_state === "available" ? [...extract.files, ...(extract.manifest ? [extract.manifest] : [])] : [];
     const names = files.map((file) => file.name).join();
     this.#parts.files.hidden = !files.length;
     if (names === this.#files) return;
@@ -205,8 +207,7 @@ class Item {
   #file(file) {
     const check = el("span", { class: "sub check-result" });
     const button = el("button", { type: "button", onclick: () => this.#download(file, button, check) }, `Download ${file.name}`);
-    const size = file === undefined ? "" : bytes(file.bytes);
-    return el("li", null, button, " ", el("span", { class: "sub" }, size), " ", check,
+    return el("li", null, button, " ", el("span", { class: "sub" }, bytes(file.bytes)), " ", check,
       el("code", { class: "digest", title: "SHA-256 of the file" }, `SHA-256 ${file.sha256}`));
   }
 
@@ -227,6 +228,18 @@ class Item {
       button.focus();
     }
   }
+}
+
+const origin = ({ definition, period_start: period }) => (period ? "scheduled by" : definition ? "from a saved extract, by" : "asked for by");
+
+// How far a finished extract is complete, and how long its files are there.
+function notes(extract) {
+  if (extract.state !== "done") return [];
+  const whole = extract.complete ? ["✓ Complete for its range. "]
+    : ["◔ Complete up to ", time(extract.complete_until), " UTC; its range ends later. "];
+  const kept = extract.files_state === "expired" ? ["Its files were removed when their time was over: ask for it again."]
+    : extract.expires_at ? ["Files are kept until ", time(extract.expires_at), " UTC."] : [];
+  return [...whole, ...kept];
 }
 
 // Whether the bytes are those the service vouches for. Browsers hash only on HTTPS and on this machine.

@@ -1,7 +1,7 @@
 // Saved extracts: what to extract, kept under a name, started by hand or by a schedule.
 
 import { Problem } from "./api.js";
-import { $, announce, clearProblem, confirmed, el, showProblem, time } from "./dom.js";
+import { $, announce, clearProblem, confirmed, el, plural, showProblem, time } from "./dom.js";
 import { sentence } from "./selection.js";
 
 const EVERY = { day: "Every day, for the day before", week: "Every week, for the week before", month: "Every month, for the month before" };
@@ -36,14 +36,23 @@ export class Saved {
       $("saved-range").textContent = `${problem.error} ${problem.whatToDo}`;
     }
     try {
-      const { definitions } = await this.#api.get("/v1/definitions", { tenant: this.#selection.tenant });
+      const mine = await this.#ofTenant(this.#selection.tenant);
       if (round !== this.#round) return;
-      const mine = definitions.filter((one) => one.tenant === this.#selection.tenant);
       $("saved-list").replaceChildren(...mine.map((one) => this.#item(one)));
       $("no-saved").hidden = mine.length > 0;
     } catch (problem) {
       if (round === this.#round) showProblem(problem);
     }
+  }
+
+  async #ofTenant(tenant) {
+    const found = [];
+    for (let cursor = null, first = true; cursor || first; first = false) {
+      const page = await this.#api.get("/v1/definitions", { limit: 100, cursor });
+      found.push(...page.definitions.filter((one) => one.tenant === tenant));
+      cursor = page.next_cursor;
+    }
+    return found;
   }
 
   async #save() {
@@ -68,11 +77,13 @@ export class Saved {
 
   #item(one) {
     const title = `definition-${one.id}`;
-    const columns = one.columns?.length ? `${one.columns.length} columns` : "all columns";
+    const { query, schedule } = one;
+    const when = schedule ? EVERY[schedule.every] : "No schedule";
     return el("li", { "data-definition": one.id },
       el("h3", { id: title }, one.name),
-      el("p", null, `${sentence(one)}.`),
-      el("p", { class: "sub" }, `${one.schedule ? EVERY[one.schedule.every] : "No schedule"} · ${String(one.format).toUpperCase()}, ${columns}`),
+      el("p", null, `${sentence({ ...query, tenant: one.tenant })}.`),
+      el("p", { class: "sub" }, `${when} · ${query.format.toUpperCase()}, ${plural(query.columns.length, "column")} · saved by ${one.principal} at `, time(one.created_at)),
+      schedule?.stopped ? el("p", { class: "problem-error" }, `The schedule has ended: ${schedule.stopped}`) : null,
       el("div", { class: "actions" },
         el("button", { type: "button", "aria-describedby": title, onclick: () => this.#run(one) }, "Run now"),
         el("button", { type: "button", class: "danger", "aria-describedby": title, onclick: () => this.#delete(one) }, "Delete…")));
