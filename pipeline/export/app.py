@@ -22,12 +22,13 @@ from connectors.postgres.definitions import Definitions
 from connectors.postgres.jobs import Jobs
 from connectors.s3 import S3Error
 from pipeline import admin, settings
-from pipeline.export import access, answers, audit, definitions, page, queries, routes
+from pipeline.export import access, answers, audit, definitions, page, routes
 from pipeline.export.auth import Principals
 from pipeline.export.errors import RefusedError, UnavailableError
 from pipeline.export.janitor import Janitor
 from pipeline.export.jobs import Stores, Worker
 from pipeline.export.schedules import Scheduler
+from pipeline.export.watermark import Watermark
 
 
 def stores(values: settings.Export, *, audited: bool = True) -> Stores:
@@ -46,6 +47,7 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
     def client() -> Client:
         return Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 300)
 
+    watermark = Watermark(values.namespace, lambda: kafka_marks.Positions(cluster), client(), values.settle_seconds)
     return Stores(
         namespace=values.namespace,
         jobs=Jobs(dsn, values.namespace, worker, values.lease_seconds),
@@ -55,7 +57,8 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
         bucket=bucket,
         trail=audit.Trail(lambda: audit.connect(values), enabled=audited),
         marks=lambda: kafka_marks.committed(cluster, f"{values.namespace}-clickhouse-sink", topic),
-        complete_until=lambda: queries.EARLIEST,
+        complete_until=watermark.complete_until,
+        complete=watermark.now,
         keep_days=values.extract_days,
     )
 
@@ -73,7 +76,7 @@ def create_app(values: settings.Export, connected: Stores, worker: Worker) -> Fa
     app.include_router(access.router)
     app.include_router(routes.router)
     app.include_router(definitions.router)
-    app.include_router(page.router)
+    app.include_router(page.router())
     app.add_middleware(answers.Counted)
     app.add_exception_handler(RefusedError, answers.refused)
     for kind in (UnavailableError, PostgresError, S3Error, MarksError, ClickHouseError):

@@ -16,7 +16,6 @@ POLICY = (
     " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
@@ -46,22 +45,30 @@ def _files() -> dict[str, bytes]:
 
 
 FILES = _files()
-router = APIRouter(include_in_schema=False)
 
 
-@router.get("/")
-def index(request: Request) -> Response:
-    """The page itself."""
-    return file(request, "index.html")
+def router(policy: str = POLICY) -> APIRouter:
+    """The page's routes. ``policy``: what the browser is told to let in; another one is for negative tests only."""
+    made = APIRouter(include_in_schema=False)
+
+    @made.get("/")
+    def index(request: Request) -> Response:
+        """The page itself."""
+        return _file(request, "index.html", policy)
+
+    @made.get("/page/{name}")
+    def file(request: Request, name: str = Path(max_length=64)) -> Response:
+        """One of its files; 404 for any other name."""
+        if name not in FILES:
+            raise HTTPException(404, "Not Found")
+        return _file(request, name, policy)
+
+    return made
 
 
-@router.get("/page/{name}")
-def file(request: Request, name: str = Path(max_length=64)) -> Response:
-    """One of its files; 404 for any other name."""
-    if name not in FILES:
-        raise HTTPException(404, "Not Found")
+def _file(request: Request, name: str, policy: str) -> Response:
     etag = f'"{hashlib.sha256(FILES[name]).hexdigest()[:32]}"'
-    headers = {**HEADERS, "ETag": etag}
+    headers = HEADERS | {"Content-Security-Policy": policy, "ETag": etag}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     return Response(FILES[name], headers=headers, media_type=MEDIA_TYPES[name.rpartition(".")[2]])
