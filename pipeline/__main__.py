@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command in PARTS:
             values = settings.load(settings.PARTS[args.command])
-            log.setup(values.log_format)
+            log.setup(values.log_format, args.command)
             run: Callable[[settings.Common], int] = importlib.import_module(PARTS[args.command][0]).run
             return run(values)
         tool: Callable[[argparse.Namespace], int] = importlib.import_module(TOOLS[args.command][0]).run

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -15,20 +17,24 @@ from pipeline import metrics
 def serve(part: str, listen: str, healthy: Callable[[], str | None]) -> ThreadingHTTPServer | None:
     """Serve on ``listen`` (host:port; empty: nothing is served, None is returned) until the process ends.
 
-    ``healthy`` is called for each request from another thread and returns None, or in one sentence what is wrong (then 503).
+    ``healthy`` is called for each request from another thread and returns None, or in one sentence what is wrong (then 503); one
+    that raises counts as wrong. CPU, memory and start time of the process come with prometheus-client.
     """
+    metrics.BUILD.labels(part, version("auditwire-service"), platform.python_version()).set(1)
     if not listen:
         return None
     host, _, port = listen.rpartition(":")
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 30  # a client that says nothing must not keep its thread for ever
+
         def do_GET(self) -> None:
-            wrong = healthy()
-            metrics.UP.labels(part).set(0 if wrong else 1)
             if self.path == "/healthz":
+                wrong = _looked(part, healthy)
                 body = json.dumps({"part": part, "healthy": wrong is None, "reason": wrong or ""}).encode()
                 self._answer(503 if wrong else 200, "application/json", body)
             elif self.path == "/metrics":
+                _looked(part, healthy)
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
             else:
                 self._answer(404, "text/plain", b"try /healthz or /metrics\n")
@@ -47,3 +53,12 @@ def serve(part: str, listen: str, healthy: Callable[[], str | None]) -> Threadin
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()
     return server
+
+
+def _looked(part: str, healthy: Callable[[], str | None]) -> str | None:
+    try:
+        wrong = healthy()
+    except Exception as exc:
+        wrong = f"the health check itself failed ({type(exc).__name__}): report it as a bug"
+    metrics.UP.labels(part).set(0 if wrong else 1)
+    return wrong

@@ -74,6 +74,7 @@ class Lane:
         self._gone = asyncio.Event()
         self.task = asyncio.get_running_loop().create_task(self._run(before), name=f"lane {name}")
         self.task.add_done_callback(self._ended)
+        metrics.REBALANCES.labels("processor", "assigned").inc()
 
     # what the consumer calls
 
@@ -94,6 +95,7 @@ class Lane:
         self._look_again = True
 
     def revoke(self) -> None:
+        metrics.REBALANCES.labels("processor", "revoked").inc(self._owned)
         self._owned = False
         self._gone.set()
         self._queue.put_nowait(None)
@@ -243,7 +245,7 @@ class Lane:
         elif isinstance(exc, _HandlerFailed):
             self._handler_errors += 1
             metrics.PROCESSOR_HANDLER_FAILURES.inc()
-            log.error("%s: a stage failed at %s (%s), again", self.name, self.position, exc)
+            log.error("%s: a stage failed at %s (%s), again", self.name, self.position, exc, exc_info=exc.__cause__)
             await self._pause(min(5.0, 0.1 * 2**self._handler_errors))
         else:
             await self._after_client_error(exc)
@@ -251,6 +253,7 @@ class Lane:
     async def _after_client_error(self, exc: Exception) -> None:
         self._opened = False
         metrics.PROCESSOR_SESSIONS_LOST.inc()
+        metrics.PROCESSOR_FENCED.inc(fenced(exc))
         log.warning("%s: session ended at %s by %s, opening another", self.name, self.position, _named(exc))
         if not fenced(exc):
             self._client_errors += 1

@@ -109,15 +109,26 @@ REFERENCE_WAITING_SECONDS = Gauge("auditwire_reference_waiting_seconds", "Age of
 REFERENCE_REVISION = Gauge("auditwire_reference_revision", "Number of the newest published revision; 0 before the first.")
 REFERENCE_PUBLISHED = Counter("auditwire_reference_published_total", "Revisions that this process published.")
 REFERENCE_FENCED = Counter("auditwire_reference_fenced_total", "Times that another publisher took over from this one.")
+OF_OWNED = (
+    *(PROCESSOR_LAG, PROCESSOR_BLOCKED, PROCESSOR_DEDUPE_IDENTITIES, PROCESSOR_DEDUPE_BYTES),
+    PROCESSOR_RAW_DELETED,
+)
+"""Gauges of partitions: removed where a partition is no longer owned."""
 
 EXPORT_REQUESTS = Counter("auditwire_export_requests_total", "Requests answered by the export service.", ["route", "status"])
 EXPORT_JOBS = Counter("auditwire_export_jobs_total", "Extract jobs that this process ended: done, failed.", ["outcome"])
 EXPORT_SCHEDULED = Counter("auditwire_export_scheduled_total", "Extracts that this process queued for a schedule.")
 EXPORT_FILES_DELETED = Counter("auditwire_export_files_deleted_total", "Files of extracts that this process deleted.")
 EXPORT_ROWS = Counter("auditwire_export_rows_total", "Events in the extracts that this process finished.")
-EXPORT_RATE_LIMITED = Counter(
-    "auditwire_export_rate_limited_total", "Requests refused because their principal asked too often."
+EXPORT_RATE_LIMITED = Counter("auditwire_export_rate_limited_total", "Requests refused because their principal asked too often.")
+EXPORT_COMPLETE_UNTIL = Gauge(
+    "auditwire_export_complete_until_seconds",
+    "Ingest time before which everything is stored, seconds since 1970, UTC; as of the last time somebody asked.",
 )
+EXPORT_READ_SECONDS = Histogram(
+    "auditwire_export_read_seconds", "Time to read what a request of events or counts asks for.", ["route"], buckets=SECONDS
+)
+EXPORT_READ_EVENTS = Counter("auditwire_export_read_events_total", "Events in the answers to requests of events.")
 
 SINK_EVENTS = Counter("auditwire_sink_events_total", "Events stored, proved and committed.", ["sink"])
 SINK_LATENCY = Tally(

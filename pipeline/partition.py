@@ -93,6 +93,7 @@ class PartitionWork:
         if not keep and (self._state is None or self._state.next != start.committed):
             self._state = self._rebuilt(start.committed)
             self._since_snapshot = None
+            self._note_memory()
         self._lost = start.lost
         if start.lost:
             metrics.PROCESSOR_LOST.inc(start.lost)
@@ -197,9 +198,10 @@ class PartitionWork:
         if self._shared.safety.swap_after_commit:
             self._state.remember(outcome.entry)
         metrics.PROCESSOR_SECONDS.labels("commit").observe(time.monotonic() - began)
-        self._count(outcome.entry)
+        self._count(outcome)
 
-    def _count(self, entry: book.Record) -> None:
+    def _count(self, outcome: Planned) -> None:
+        entry, quarantine = outcome.entry, self._shared.topics.quarantine
         self._lost = 0
         due = self._since_snapshot is None or self._since_snapshot >= self._shared.snapshot_every
         self._since_snapshot = 0 if due else (self._since_snapshot or 0) + 1  # one that did not fit is not tried each time
@@ -209,6 +211,16 @@ class PartitionWork:
         events.labels("conflict").inc(entry["conflicts"])
         events.labels("duplicate").inc(entry["duplicates"])
         events.labels("quarantined").inc(entry["quarantined"])
+        for found in entry["reasons"]:
+            metrics.PROCESSOR_REJECTS.labels(found["reason"]).inc(found["count"])
+        metrics.PROCESSOR_QUARANTINE_BYTES.inc(sum(len(value) for topic, _, value in outcome.outputs if topic == quarantine))
+        metrics.PROCESSOR_BATCH_EVENTS.observe(entry["read"])
+        self._note_memory()
+
+    def _note_memory(self) -> None:
+        if self._state is not None:
+            metrics.PROCESSOR_DEDUPE_IDENTITIES.labels(str(self._partition)).set(len(self._state))
+            metrics.PROCESSOR_DEDUPE_BYTES.labels(str(self._partition)).set(self._state.nbytes())
 
     def close(self) -> None:
         """Drop the session."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import schemas
@@ -236,6 +237,17 @@ class Processor:
                 return
             metrics.PROCESSOR_LAG.labels(str(partition)).set(lane.lag(end))
         self._answered = time.monotonic()
+        self._note_owned()
+
+    def _note_owned(self) -> None:
+        owned = self.owned()
+        metrics.OWNED.labels("processor").set(len(owned))
+        for partition, lane in owned.items():
+            metrics.PROCESSOR_BLOCKED.labels(str(partition)).set(lane.alarm)
+        for partition in self._lanes.keys() - owned.keys():
+            for gauge in metrics.OF_OWNED:
+                with suppress(KeyError):
+                    gauge.remove(str(partition))
 
     def healthy(self) -> str | None:
         """None, or what is wrong: called by the admin server's threads."""

@@ -45,7 +45,7 @@ class Receiver:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        path = str(scope["path"])
+        path, begun = str(scope["path"]), time.monotonic()
         try:
             body = await self._answer(path, scope, receive)
             status, headers = (202 if path in ROUTES else 200), []
@@ -53,7 +53,9 @@ class Receiver:
             status, body, headers = exc.status, exc.body(), exc.headers()
         except Disconnected:
             return
-        metrics.INGEST_REQUESTS.labels(path if path in ROUTES else "other", status).inc()
+        route = path if path in ROUTES else "other"
+        metrics.INGEST_REQUESTS.labels(route, status).inc()
+        metrics.INGEST_SECONDS.labels(route).observe(time.monotonic() - begun)
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -73,22 +75,26 @@ class Receiver:
             body = await read_body(receive, _announced(headers), self._limits.body_bytes, lease)
             mapped = await route(headers, body, Origin(entry.tenant, entry.source, self._id_key))
             records = self._envelope.events(mapped, entry)
-            records += self._envelope.rejects(mapped, entry, path, headers, now=time.time_ns() // 1000)
+            rejects = self._envelope.rejects(mapped, entry, path, headers, now=time.time_ns() // 1000)
         except BaseException:
             lease.release()
             raise
-        return await self._acknowledge(path, mapped, records, lease)
+        return await self._acknowledge(path, mapped, records, rejects, lease)
 
-    async def _acknowledge(self, path: str, mapped: routes.Mapped, records: list[Record], lease: Lease) -> bytes:
+    async def _acknowledge(
+        self, path: str, mapped: routes.Mapped, events: list[Record], rejects: list[Record], lease: Lease
+    ) -> bytes:
         """The lease ends with the last delivery report: what Kafka may still take from memory counts as in flight."""
         try:
-            await self._outbox.send(records, lease.release)
+            await self._outbox.send([*events, *rejects], lease.release)
         except NotConfirmed as exc:
-            log.warning("%d records not acknowledged: %s", len(records), exc)
+            metrics.INGEST_UNCONFIRMED.inc(len(events) + len(rejects))
+            log.warning("%d records not acknowledged: %s", len(events) + len(rejects), exc)
             raise refusal.not_confirmed() from None
         metrics.INGEST_EVENTS.labels(path).inc(len(mapped.events))
         for reject in mapped.rejects:
             metrics.INGEST_QUARANTINED.labels(reject.reason).inc()
+        metrics.INGEST_QUARANTINE_BYTES.inc(sum(len(record.value) for record in rejects))
         return orjson.dumps({"accepted": len(mapped.events), "quarantined": len(mapped.rejects)})
 
     def _authenticate(self, headers: routes.Headers) -> Entry:

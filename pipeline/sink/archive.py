@@ -42,6 +42,7 @@ def run(values: settings.ArchiveSink, *, create_only: bool = True, points: Calla
             _refuse_unfit(bucket)
         with SpillFolder(values.spill_dir, values.spill_bytes) as spill:
             metrics.ARCHIVE_SPILL_BYTES.set_function(lambda: spill.used)
+            metrics.ARCHIVE_SPILL_LIMIT.set(values.spill_bytes)
             store = Archive(bucket, spill, _count, points)
             limits = Limits(MOST_EVENTS, values.flush_bytes, values.flush_seconds)
             loop = Loop(Parts(log, store, Decoder(registry), limits, points=points), grace=values.session_timeout_ms / 2000)

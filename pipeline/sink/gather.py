@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from connectors import avro
 from connectors.partitions import Chunk
+from pipeline.sink.latency import Ages
 from pipeline.sink.plan import OpenRange, Plan, Rows
 
 
@@ -30,6 +31,7 @@ class Gathering:
         self.rows, self.start, self.end, self._limits = rows, start, start, limits
         self.count, self.checksum, self.bytes = 0, 0, 0
         self.since: float | None = None
+        self.ages = Ages()
         self._month: np.datetime64 | None = None
         self._cut = False
 
@@ -46,9 +48,10 @@ class Gathering:
         self._cut = rows < len(chunk)
         return rows
 
-    def add(self, rows: Rows, size: int, now: float) -> None:
-        """Take decoded rows, ``size`` bytes as they were in Kafka."""
+    def add(self, rows: Rows, size: int, now: float, wall: float) -> None:
+        """Take decoded rows, ``size`` bytes as they were in Kafka; ``now`` is monotonic, ``wall`` Unix time."""
         self.rows.add(rows)
+        self.ages.add(rows.columns, wall)
         self.since = now if self.since is None else self.since
         self._month = _months(rows.timestamps[:1])[0] if self._month is None else self._month
         self.count += len(rows)

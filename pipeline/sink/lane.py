@@ -20,7 +20,7 @@ from typing import Any, Literal
 from connectors.partitions import Chunk, CommitError, LogError, PartitionedLog
 from connectors.registry import RegistryError
 from pipeline import metrics
-from pipeline.sink import resume
+from pipeline.sink import counting, resume
 from pipeline.sink.decode import Decoder, UnreadableError
 from pipeline.sink.gather import Gathering, Limits
 from pipeline.sink.job import Job
@@ -52,6 +52,7 @@ class Parts:
     decoder: Decoder
     limits: Limits
     clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
     job: Callable[[Callable[[], Any]], Job[Any]] = Job
     points: Callable[[str], None] = lambda _: None
 
@@ -180,7 +181,7 @@ class Lane:
     def _take(self, gathering: Gathering, chunk: Chunk) -> None:
         rows = self._parts.decoder.rows(chunk)
         try:
-            gathering.add(rows, sum(len(v or b"") for v in chunk.values), self._parts.clock())
+            gathering.add(rows, sum(len(v or b"") for v in chunk.values), self._parts.clock(), self._parts.wall())
         except StoreError:
             self._forget()
             raise
@@ -246,8 +247,7 @@ class Lane:
 
     def _land(self, flight: Flight) -> None:
         self._flight = None
-        metrics.SINK_EVENTS.labels(self._parts.store.name).inc(flight.plan.count)
-        metrics.SINK_RANGES.labels(self._parts.store.name).inc()
+        counting.stored(self._parts.store.name, flight.plan.count, flight.range.ages, self._parts.wall())
         flight.range.rows.close()
         self._failures, self.trouble, self.progress = 0, None, self._parts.clock()
 
@@ -259,25 +259,27 @@ class Lane:
         """Unknown outcome: wait, then claim again and see what is there. A range in flight is kept in case it is still the
         plan.
         """
+        counting.went_back(self._parts.store.name, exc)
         if isinstance(exc, RegistryError) and self._phase in ("replaying", "gathering"):
             self.trouble, self._wake = str(exc), self._parts.clock() + 2.0
             return
-        if isinstance(exc, FencedError):
-            metrics.SINK_FENCED.labels(self._parts.store.name).inc()
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2**self._failures)
         least = 1.0 if isinstance(exc, FencedError | CommitError) else 0.0
         self._failures += 1
         self.trouble = str(exc)
-        logger.warning("%s: back to the plan in %.1f s: %s", self.place, max(wait, least), exc)
+        logger.warning("%s: back to the plan in %.1f s: %s", self.place, max(wait, least), exc, extra=self._where())
         self._claim, self._phase, self._wake = None, "waiting", self._parts.clock() + max(wait, least)
 
     def _halt(self, exc: Exception) -> None:
         metrics.SINK_HALTED.labels(self._parts.store.name, str(self.partition)).set(1)
         planned = f" (plan: {self._flight.plan})" if self._flight is not None else ""
         self.halted = f"{exc}{planned}"
-        logger.error("%s: stopped: %s", self.place, self.halted)
+        logger.error("%s: stopped: %s", self.place, self.halted, extra=self._where())
         self._phase = "halted"
         self._forget()
+
+    def _where(self) -> dict[str, int | None]:
+        return {"partition": self.partition, "offset": self.committed}
 
     def _forget(self) -> None:
         """Drop what is held; a range that a thread still reads is freed when that ends."""

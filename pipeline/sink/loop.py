@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from connectors.partitions import LogError
 from pipeline import metrics
@@ -25,6 +26,8 @@ class Loop:
 
     def __init__(self, parts: Parts, grace: float = 5.0) -> None:
         self._parts, self._grace = parts, grace
+        self._part = f"{parts.store.name}-sink"
+        metrics.OWNED.labels(self._part).set(0)
         self._lanes: dict[int, Lane] = {}
         self._paused: set[int] = set()
         self._polled = time.monotonic()
@@ -34,6 +37,7 @@ class Loop:
         for partition in partitions:
             self._lanes[partition] = Lane(self._parts, partition)
             self._paused.discard(partition)
+        self._note("assigned", len(partitions))
 
     def revoked(self, partitions: Sequence[int], lost: bool) -> None:
         logger.info("%s: %s %s", self._parts.log.topic, "lost" if lost else "gave back", sorted(partitions))
@@ -44,7 +48,13 @@ class Loop:
                 lane.release(0 if lost else max(0.0, deadline - time.monotonic()))
             self._paused.discard(partition)
             for gauge in (metrics.SINK_LAG, metrics.SINK_HALTED):
-                gauge.remove(self._parts.store.name, str(partition))
+                with suppress(KeyError):
+                    gauge.remove(self._parts.store.name, str(partition))
+        self._note("lost" if lost else "revoked", len(partitions))
+
+    def _note(self, change: str, count: int) -> None:
+        metrics.REBALANCES.labels(self._part, change).inc(count)
+        metrics.OWNED.labels(self._part).set(len(self._lanes))
 
     def run(self, stop: threading.Event) -> int:
         """Until ``stop`` is set: 0. Ends with 1 when every partition of this member waits for a person (see the log)."""
