@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from connectors.clickhouse.client import ClickHouseError
 from connectors.kafka_marks import MarksError
 from connectors.postgres.jobs import Job, LimitError, NewJob, Use
 from pipeline.export import audit
@@ -44,7 +45,8 @@ def queue(
 ) -> Job | None:
     """Record the request, then queue its job; None where there is one of that definition and period already.
 
-    ``who`` are fields of the audit event. Raises RefusedError (409, 429), UnavailableError, MarksError, PostgresError.
+    ``who`` are fields of the audit event. Raises RefusedError (409, 429), UnavailableError, MarksError, ClickHouseError,
+    PostgresError.
     """
     made, origin = uuid.uuid4(), origin or Origin()
     _within(stores.jobs.use(asker.name), asker.limits, query.tenant)
@@ -87,7 +89,7 @@ def _complete(stores: Stores, query: Query) -> datetime:
 def _known(stores: Stores) -> datetime | None:
     try:
         return stores.complete_until()
-    except MarksError as exc:  # the extract begins when Kafka says it, and fixes it then
+    except (MarksError, ClickHouseError) as exc:  # the extract begins when they answer, and fixes it then
         log.warning("%s", exc)
         return None
 

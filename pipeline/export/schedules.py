@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from connectors.clickhouse.client import ClickHouseError
 from connectors.kafka_marks import MarksError
 from connectors.postgres import PostgresError
 from connectors.postgres.definitions import Definition, Every
@@ -79,7 +80,7 @@ class Scheduler:
         while not self._stop.is_set():
             try:
                 self.tick()
-            except (PostgresError, UnavailableError, MarksError) as exc:
+            except (PostgresError, UnavailableError, MarksError, ClickHouseError) as exc:
                 log.warning("schedules wait: %s", exc)
             except Exception:
                 log.exception("schedules wait: internal error")
