@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import threading
 from typing import Any
 
@@ -37,6 +38,17 @@ def test_context_ends_with_an_error_and_belongs_to_one_client(event: AuditEvent)
         raise KeyError
     first.record(event)
     assert (one.events[0]["session_id"], other.events[0]["session_id"]) == ("", "")
+
+
+def test_context_can_be_sent_along_to_another_client(event: AuditEvent) -> None:
+    here, there = RecordingTransport(), RecordingTransport()
+    sender, other = (AuditClient(t, service="s", tenant="acme") for t in (here, there))
+    assert dict(sender.context_fields) == {}
+    with sender.context(session_id="s1"), sender.context(agent_id="a1"):
+        sent = json.loads(json.dumps(dict(sender.context_fields)))
+    with other.context(**sent):
+        other.record(event)
+    assert (there.events[0]["session_id"], there.events[0]["agent_id"]) == ("s1", "a1")
 
 
 @pytest.mark.parametrize(

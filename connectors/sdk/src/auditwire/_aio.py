@@ -60,6 +60,11 @@ class AsyncAuditClient:
         """Text fields for every event recorded inside, also in tasks started there; see AuditClient.context."""
         return self._client.context(**fields)
 
+    @property
+    def context_fields(self) -> Mapping[str, str]:
+        """What `context` gives here and now; see AuditClient.context_fields."""
+        return self._client.context_fields
+
     async def flush(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - handed to librdkafka
         """Wait until Kafka has stored everything recorded so far. Raises as AuditClient.flush."""
         await asyncio.to_thread(self._client.flush, timeout)

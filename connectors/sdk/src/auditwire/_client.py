@@ -128,6 +128,11 @@ class AuditClient:
         finally:
             self._context.reset(token)
 
+    @property
+    def context_fields(self) -> Mapping[str, str]:
+        """What `context` gives here and now: send it along to another process and enter ``context(**fields)`` there."""
+        return self._context.get()
+
     def flush(self, timeout: float = 30.0) -> None:
         """Wait until Kafka has stored everything recorded so far; ``timeout`` in seconds.
 
