@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, LiteralString, Self
 
 import httpx
+import psycopg
 import pyarrow as pa
 import uvicorn
 import yaml
@@ -143,11 +144,11 @@ def ask(client: httpx.Client, **request: Any) -> str:
 
 
 def wait(client: httpx.Client, extract: str, seconds: float = 90) -> dict[str, Any]:
-    """The extract once it is done or has failed."""
+    """The extract once it has ended."""
     deadline = time.monotonic() + seconds
     while True:
         found: dict[str, Any] = client.get(f"/v1/extracts/{extract}").raise_for_status().json()
-        if found["state"] in ("done", "failed"):
+        if found["state"] in ("done", "failed", "cancelled"):
             return found
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
@@ -167,14 +168,25 @@ def fetch_all(client: httpx.Client, extract: str) -> tuple[dict[str, Any], list[
     return manifest, bodies
 
 
+def connect(space: Space, user: str = "admin") -> Client:
+    """ClickHouse as one of the stack's users; the caller closes it."""
+    return Client(space.env["AUDITWIRE_CLICKHOUSE_URL"], user, space.stack.state.secrets[f"clickhouse_{user}"])
+
+
 @contextmanager
 def clickhouse(space: Space, user: str = "admin") -> Iterator[Client]:
     """ClickHouse as one of the stack's users."""
-    client = Client(space.env["AUDITWIRE_CLICKHOUSE_URL"], user, space.stack.state.secrets[f"clickhouse_{user}"])
+    client = connect(space, user)
     try:
         yield client
     finally:
         client.close()
+
+
+def admin_sql(space: Space, statement: LiteralString) -> None:
+    """A statement as the owner of the tables."""
+    with psycopg.connect(space.env["AUDITWIRE_ADMIN_POSTGRES_DSN"]) as db:
+        db.execute(statement)
 
 
 def topic_id(space: Space) -> str:
