@@ -1,14 +1,28 @@
-"""How far a consumer group has come, seen from outside: its committed offsets, read without joining it."""
+"""How far a consumer group has come, and where a log stands, seen from outside: needs DESCRIBE only, joins and reads nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connectors.kafka import Cluster, ErrorWatch, consumer_config, error_of
+from connectors.kafka import SILENT, Cluster, ErrorWatch, consumer_config, error_of
 from connectors.kafka_partitions import TopicError, topic_id_of
+
+MOVING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
 
 
 class MarksError(Exception):
@@ -61,3 +75,88 @@ def _end(consumer: Consumer, group: str, partition: TopicPartition, timeout: flo
         text = f"group {group} has committed nothing on {place}, which has records: start the ClickHouse sink and let it catch up"
         raise MarksError(text, passing=True)
     return 0
+
+
+class Positions:
+    """Questions about one cluster's logs and groups, over one connection that is kept. Safe from many threads.
+
+    Every method raises MarksError. Times are milliseconds since 1970, UTC, as the broker stamped them.
+    """
+
+    def __init__(self, cluster: Cluster, timeout: float = 10.0) -> None:
+        self._cluster, self._timeout = cluster, timeout
+        self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
+        self._admin = AdminClient({**cluster.config(error_cb=self._watch), **SILENT})
+
+    def topic_id(self, topic: str) -> str:
+        """UUID of a topic."""
+
+        def ask() -> Any:
+            return self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout)[topic].result()
+
+        return str(self._asked(f"the id of {topic}", ask).topic_id)
+
+    def replicated(self, topic: str) -> dict[int, bool]:
+        """Partition → whether more than its leader is in sync, or it has no other copy: else the log's end may stand still."""
+        found = self._asked(f"the partitions of {topic}", lambda: self._admin.list_topics(topic, timeout=self._timeout))
+        if not found.topics[topic].partitions:
+            raise MarksError(f"topic {topic} is not there, or may not be seen: run `auditwired migrate`", passing=True)
+        return {p: len(m.isrs) >= min(2, len(m.replicas)) for p, m in sorted(found.topics[topic].partitions.items())}
+
+    def ends(self, topic: str, partitions: list[int]) -> dict[int, int]:
+        """Partition → offset behind the last record that a reader can see, open transactions and markers counted."""
+        return {p: o for p, (o, _) in self._offsets(topic, dict.fromkeys(partitions, OffsetSpec.latest())).items()}
+
+    def begins(self, topic: str, partitions: list[int]) -> dict[int, int]:
+        """Partition → first offset that is not deleted."""
+        return {p: o for p, (o, _) in self._offsets(topic, dict.fromkeys(partitions, OffsetSpec.earliest())).items()}
+
+    def first_at(self, topic: str, times: Mapping[int, int]) -> dict[int, tuple[int, int] | None]:
+        """Partition → (offset, time) of its first record appended at the given time or later; None where there is none."""
+        asked = {p: OffsetSpec.for_timestamp(time) for p, time in times.items()}
+        return {p: found if found[0] >= 0 else None for p, found in self._offsets(topic, asked).items()}
+
+    def committed(self, group: str, topic: str, partitions: list[int]) -> dict[int, int | None]:
+        """Partition → committed offset of a group; what an open transaction is about to commit does not count."""
+        wanted = [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in partitions])]
+
+        def ask() -> Any:
+            return self._admin.list_consumer_group_offsets(wanted, request_timeout=self._timeout)[group].result()
+
+        found = self._asked(f"how far group {group} is", ask)
+        for place in found.topic_partitions:
+            if place.error is not None:
+                raise MarksError(f"group {group} on {topic}[{place.partition}]: {place.error.str()}", passing=True)
+        return {p.partition: p.offset if p.offset >= 0 else None for p in found.topic_partitions}
+
+    def _offsets(self, topic: str, asked: Mapping[int, Any]) -> dict[int, tuple[int, int]]:
+        wanted = {TopicPartition(topic, p): spec for p, spec in asked.items()}
+
+        def ask() -> dict[int, tuple[int, int]]:
+            futures = self._admin.list_offsets(wanted, request_timeout=self._timeout)
+            found = {place.partition: future.result() for place, future in futures.items()}
+            return {partition: (result.offset, result.timestamp) for partition, result in found.items()}
+
+        answer: dict[int, tuple[int, int]] = self._asked(f"offsets of {topic}", ask)
+        return answer
+
+    def _asked(self, what: str, question: Callable[[], Any]) -> Any:
+        """The answer; what passes by itself (a coordinator or leader that moves) is asked again until the timeout."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return question()
+            except KafkaException as exc:
+                error = error_of(exc)
+                if error is None or error.code() not in MOVING or time.monotonic() > deadline:
+                    raise self._said(what, exc) from exc
+            time.sleep(0.05)
+
+    def _said(self, what: str, exc: KafkaException) -> MarksError:
+        error = error_of(exc)
+        self._admin.poll(0)  # hands the errors of the background to the watch
+        said = self._watch.explain() if error is None or error.code() < 0 else None
+        said = said or f"Kafka {self._cluster.bootstrap} did not say {what} ({error.name() if error else exc})"
+        if error is not None and error.name().endswith("AUTHORIZATION_FAILED"):
+            said += f": user {self._cluster.username} has no right to it, run `auditwired migrate`"
+        return MarksError(said, passing=error is None or error.retriable() or error.code() < 0)

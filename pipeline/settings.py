@@ -173,6 +173,12 @@ class Export(Common, ClickHouse, Extracts):
     listen: str = setting("EXPORT_LISTEN", "host:port of the export service.", "127.0.0.1:8081")
     principals_file: Path = setting("EXPORT_PRINCIPALS_FILE", "YAML list of {name, token_sha256, tenants, rights}.")
     lease_seconds: float = setting("EXPORT_LEASE_SECONDS", "How long a dead instance keeps its extract from the others.", 30.0)
+    settle_seconds: float = setting(
+        "EXPORT_SETTLE_SECONDS",
+        "What is ingested counts as complete so many seconds later: more than the brokers' replica.lag.time.max.ms and a half,"
+        " and than their clocks differ; with one replica a second will do.",
+        60.0,
+    )
 
 
 class ReferencePublisher(Common):

@@ -32,6 +32,7 @@ def _common(st: State, namespace: str) -> dict[str, str]:
         "AUDITWIRE_SEALING_KEY": st.secrets["sealing_key"],
         "AUDITWIRE_REPLICATION_FACTOR": "1",
         "AUDITWIRE_MIN_INSYNC_REPLICAS": "1",
+        "AUDITWIRE_EXPORT_SETTLE_SECONDS": "1",
     }
 
 

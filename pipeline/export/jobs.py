@@ -23,6 +23,7 @@ from pipeline.export.errors import UnavailableError
 from pipeline.export.extract import Attempt, ChangedError, Covered, TooLargeError, manifest, write_manifest
 from pipeline.export.lease import CheckedStore, Lease, StoppedError
 from pipeline.export.queries import Query, Reading
+from pipeline.export.watermark import Complete
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
@@ -36,7 +37,7 @@ class Stores:
     """What requests and jobs read and write. ``marks`` asks how far the ClickHouse sink is.
 
     ``reader`` makes a client of an attempt's own, which can be interrupted; ``complete_until``: everything ingested before that
-    moment (UTC) is stored; ``keep_days``: how long files live.
+    moment (UTC) is stored; ``complete``: the same with the marks that go with it; ``keep_days``: how long files live.
     """
 
     namespace: str
@@ -48,6 +49,7 @@ class Stores:
     trail: audit.Trail
     marks: Callable[[], Marks]
     complete_until: Callable[[], datetime]
+    complete: Callable[[], Complete]
     keep_days: float = 7.0
 
     @property

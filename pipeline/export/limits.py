@@ -21,10 +21,14 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    requests_per_minute: int = Field(300, ge=1, le=1_000_000, description="Requests under /v1, per instance of the service.")
-    open_extracts: int = Field(5, ge=0, le=10_000, description="Unfinished extracts at a time.")
-    extracts_per_day: int = Field(100, ge=0, le=1_000_000, description="Extracts begun in 24 hours.")
-    rows_per_extract: int = Field(50_000_000, ge=1, le=9_007_199_254_740_992, description="Events that one extract may have.")
+    requests_per_minute: int = Field(
+        default=300, ge=1, le=1_000_000, description="Requests under /v1, per instance of the service."
+    )
+    open_extracts: int = Field(default=5, ge=0, le=10_000, description="Unfinished extracts at a time.")
+    extracts_per_day: int = Field(default=100, ge=0, le=1_000_000, description="Extracts begun in 24 hours.")
+    rows_per_extract: int = Field(
+        default=50_000_000, ge=1, le=9_007_199_254_740_992, description="Events that one extract may have."
+    )
 
 
 @dataclass

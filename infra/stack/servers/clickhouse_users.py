@@ -42,7 +42,7 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequ
             "GRANT READ ON FILE",  # input(); user_files is empty
             *(system.format(t) for t in ("processes", "parts", "tables", "columns")),
         ],
-        "export": [f"GRANT SELECT ON `{n}`.events_of" for n in namespaces],
+        "export": [f"GRANT SELECT ON `{n}`.{view}" for n in namespaces for view in ("events_of", "stored_positions")],
         "operator": ["GRANT SELECT ON audit*.*", *(system.format(t) for t in ("parts", "tables", "columns"))],
         "analyst": ["GRANT SELECT ON audit*.*"],
     }
