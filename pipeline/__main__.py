@@ -23,6 +23,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "fsck": ("pipeline.fsck", "compare clean topic, ClickHouse and archive by positions and digests"),
     "reference": ("pipeline.reference.command", "check, compare and apply reference data: tenants, agents, tools, controls"),
     "quarantine": ("pipeline.quarantine", "list, show and replay what could not be processed"),
+    "archive-sql": ("pipeline.archive_sql", "print the statement that makes the archive a table for DuckDB or ClickHouse"),
     "token": ("pipeline.tokens", "make a token for the receiver or the export service"),
 }
 
