@@ -121,14 +121,43 @@ class ErrorWatch:
         if self._on_error is not None:
             self._on_error(error)
 
+    @property
+    def refused(self) -> bool:
+        """The password was refused: waiting does not help."""
+        with self._lock:
+            return self._last is not None and self._last.code() == KafkaError._AUTHENTICATION
+
     def explain(self) -> str | None:
         with self._lock:
             last = self._last
         if last is None:
             return None
         if last.code() == KafkaError._AUTHENTICATION:
-            return f"Kafka {self._bootstrap} refused the password of user {self._username}: correct the user's password setting"
+            return (
+                f"Kafka {self._bootstrap} refused the password of user {self._username}: correct the part's KAFKA_USERNAME and "
+                "KAFKA_PASSWORD settings (docs/configuration.md)"
+            )
         return f"Kafka {self._bootstrap} does not answer ({last.name()}): is it up, is AUDITWIRE_KAFKA_BOOTSTRAP right?"
+
+
+_RIGHTS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "group",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional-id",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
+}
+
+
+def denied(error: KafkaError | None, user: str, operation: str, name: str) -> str | None:
+    """What to run where Kafka refused for want of a right (an ACL); None for every other error. ``name``: topic, group or id."""
+    kind = _RIGHTS.get(error.code()) if error is not None else None
+    if kind is None:
+        return None
+    resource = "cluster" if kind == "cluster" else f"{kind} {name}"
+    return (
+        f"Kafka user {user} lacks the right {operation} on {resource}: run `auditwired migrate`, which grants what "
+        f"schemas/topics.yaml says, or `kafka-acls.sh --add --allow-principal User:{user} --operation {operation} --{resource}`"
+    )
 
 
 def error_of(exc: BaseException) -> KafkaError | None:

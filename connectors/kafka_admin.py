@@ -23,7 +23,7 @@ from confluent_kafka.admin import (
 )
 
 import schemas
-from connectors.kafka import Cluster, ErrorWatch, error_of
+from connectors.kafka import SILENT, Cluster, ErrorWatch, denied, error_of
 
 Catalogue = dict[str, Any]
 
@@ -43,7 +43,8 @@ class KafkaAdmin:
 
     def __init__(self, cluster: Cluster) -> None:
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
-        self._admin = AdminClient(cluster.config(error_cb=self._watch))
+        self._user = cluster.username
+        self._admin = AdminClient({**cluster.config(error_cb=self._watch), **SILENT})
 
     def wait(self, seconds: float = 30.0) -> None:
         """Until a broker really answers. Raises ProvisionError with the reason (wrong password, or no answer)."""
@@ -54,7 +55,7 @@ class KafkaAdmin:
                     return
             except KafkaException:
                 pass
-            if time.monotonic() > end:
+            if self._watch.refused or time.monotonic() > end:
                 raise ProvisionError(self._watch.explain() or "Kafka does not answer: check AUDITWIRE_KAFKA_BOOTSTRAP")
 
     def topics(self, found: Catalogue, replication: int, min_insync: int) -> list[str]:
@@ -89,13 +90,13 @@ class KafkaAdmin:
 
     def _align(self, name: str, wanted: dict[str, str]) -> list[str]:
         resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-        have = self._admin.describe_configs([resource])[resource].result(15)
+        have = self._answer(self._admin.describe_configs([resource])[resource])
         wrong = {k: v for k, v in wanted.items() if k not in have or have[k].value != v}
         if not wrong:
             return []
         change = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in wrong.items()]
         resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=change)
-        self._admin.incremental_alter_configs([resource])[resource].result(15)
+        self._answer(self._admin.incremental_alter_configs([resource])[resource])
         return [f"topic {name}: {', '.join(f'{k}={v}' for k, v in sorted(wrong.items()))}"]
 
     def acls(self, found: Catalogue) -> list[str]:
@@ -112,7 +113,7 @@ class KafkaAdmin:
         everything = AclBindingFilter(
             ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
         )
-        return {str(b) for b in self._admin.describe_acls(everything).result(15)}
+        return {str(b) for b in self._answer(self._admin.describe_acls(everything))}
 
     def delete_topics(self, names: list[str]) -> None:
         """Delete topics; for tests and for tearing a namespace down by hand. Unknown names are ignored."""
@@ -124,16 +125,29 @@ class KafkaAdmin:
                 if error is None or error.name() != "UNKNOWN_TOPIC_OR_PART":
                     raise
 
-    @staticmethod
-    def _created(future: Any, what: str) -> None:
+    def _answer(self, future: Any) -> Any:
+        try:
+            return future.result(15)
+        except KafkaException as exc:
+            raise ProvisionError(self._refusal(exc)) from exc
+
+    def _refusal(self, exc: KafkaException) -> str:
+        error = error_of(exc)
+        if denied(error, self._user, "Alter", "") is not None:
+            return (
+                f"Kafka user {self._user} may not administer the cluster ({error.name() if error else exc}): set "
+                "AUDITWIRE_ADMIN_KAFKA_USERNAME and _PASSWORD to one who may create topics and ACLs, such as one of super.users"
+            )
+        return f"Kafka refused an administrative request ({error.str() if error else exc}): look at the brokers' logs"
+
+    def _created(self, future: Any, what: str) -> None:
         try:
             future.result(30)
         except KafkaException as exc:
             error = error_of(exc)
             if error is not None and error.name() == "TOPIC_ALREADY_EXISTS":
                 return
-            text = error.str() if error is not None else str(exc)
-            raise ProvisionError(f"{what} could not be created: {text}. Does the admin user have the rights?") from exc
+            raise ProvisionError(f"{what} could not be created: {self._refusal(exc)}") from exc
 
     @staticmethod
     def _poll(holds: Any, otherwise: str, seconds: float = 30.0) -> None:

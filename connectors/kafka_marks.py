@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connectors.kafka import SILENT, Cluster, ErrorWatch, consumer_config, error_of
+from connectors.kafka import SILENT, Cluster, ErrorWatch, consumer_config, denied, error_of
 from connectors.kafka_partitions import TopicError, topic_id_of
 
 MOVING = frozenset(
@@ -48,7 +48,7 @@ def committed(cluster: Cluster, group: str, topic: str, timeout: float = 10.0) -
     forgotten its offsets, and "nothing is done" would be a guess.
     """
     watch = ErrorWatch(cluster.bootstrap, cluster.username)
-    consumer = Consumer(consumer_config(cluster, group, error_cb=watch))
+    consumer = Consumer({**consumer_config(cluster, group, error_cb=watch), **SILENT})
     try:
         topic_id = topic_id_of(cluster, topic, timeout)
         partitions = sorted(consumer.list_topics(topic, timeout=timeout).topics[topic].partitions)
@@ -58,7 +58,8 @@ def committed(cluster: Cluster, group: str, topic: str, timeout: float = 10.0) -
         raise MarksError(str(exc), passing=True) from exc
     except KafkaException as exc:
         error = error_of(exc)
-        said = watch.explain() or f"Kafka did not say how far group {group} is ({error.name() if error else exc})"
+        said = denied(error, cluster.username, "Describe", group) or watch.explain()
+        said = said or f"Kafka did not say how far group {group} is ({error.name() if error else exc})"
         raise MarksError(said, passing=error is None or error.retriable() or error.code() < 0) from exc
     finally:
         consumer.close()

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka import SILENT, Cluster, Config, ErrorWatch, consumer_config, error_of
+from connectors.kafka import LOG_SECONDS, SILENT, Cluster, Config, ErrorWatch, consumer_config, denied, error_of
 from connectors.partitions import Chunk, CommitError, Listener, LogError, LogGapError
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class TopicError(Exception):
 def topic_id_of(cluster: Cluster, topic: str, timeout: float = 20.0) -> str:
     """UUID of a topic as text. Raises TopicError: not there, not allowed, no answer, wrong password."""
     watch = ErrorWatch(cluster.bootstrap, cluster.username)
-    admin = AdminClient(cluster.config(error_cb=watch))
+    admin = AdminClient({**cluster.config(error_cb=watch), **SILENT})
     try:
         found = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)[topic].result()
     except KafkaException as exc:
@@ -44,9 +44,23 @@ def topic_id_of(cluster: Cluster, topic: str, timeout: float = 20.0) -> str:
                 f"topic {topic} is not there, or {cluster.username} may not see it: run `auditwired migrate`"
             ) from exc
         admin.poll(0)  # hands the errors of the background to the watch
-        said = watch.explain() or f"Kafka {cluster.bootstrap} did not describe {topic} ({error.name() if error else exc})"
+        said = denied(error, cluster.username, "Describe", topic) or watch.explain()
+        said = said or f"Kafka {cluster.bootstrap} did not describe {topic} ({error.name() if error else exc})"
         raise TopicError(said) from exc
     return str(found.topic_id)
+
+
+def may_join(cluster: Cluster, topic: str, group: str, timeout: float = 15.0) -> None:
+    """At a part's start: Kafka answers, takes the password, and lets the user see topic and group. Raises TopicError."""
+    topic_id_of(cluster, topic, timeout)
+    consumer = Consumer({**consumer_config(cluster, group), **SILENT})
+    try:
+        consumer.committed([TopicPartition(topic, 0)], timeout=timeout)
+    except KafkaException as exc:
+        said = denied(error_of(exc), cluster.username, "Read", group)
+        raise TopicError(said or f"Kafka {cluster.bootstrap} does not tell about group {group} ({_name(exc)})") from exc
+    finally:
+        consumer.close()
 
 
 def sink_config(
@@ -85,6 +99,7 @@ class KafkaPartitions:
         self._asker = Consumer({**config, **SILENT, "error_cb": self._watch})
         self._heard, self._quiet = time.monotonic(), quiet
         self._reading: set[int] = set()
+        self._group, self._denied, self._told = str(config["group.id"]), "", -LOG_SECONDS
         self._asking, self._asked, self._id_now = threading.Lock(), -1.0, topic_id
 
     def subscribe(self, listener: Listener) -> None:
@@ -116,9 +131,22 @@ class KafkaPartitions:
                 raise LogError(f"the Kafka client gave up ({error.name()}): start the part again")
             if error is None or error.code() == KafkaError._PARTITION_EOF or error.code() in GONE:
                 groups.setdefault(message.partition(), []).append(message)
+            else:
+                self._note(error)
         if groups:
-            self._heard = time.monotonic()
+            self._heard, self._denied = time.monotonic(), ""
         return [_chunk(partition, messages) for partition, messages in groups.items()]
+
+    def _note(self, error: KafkaError) -> None:
+        """A missing right shows here and nowhere else; it is waited out, as somebody may be granting it."""
+        name = self._group if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED else self.topic
+        said = denied(error, self._cluster.username, "Read", name)
+        if said is None:
+            return
+        self._denied = said
+        if time.monotonic() - self._told >= LOG_SECONDS:
+            self._told = time.monotonic()
+            logger.error("%s", said)
 
     def start(self, partition: int, offset: int) -> None:
         part = TopicPartition(self.topic, partition, offset)
@@ -137,7 +165,8 @@ class KafkaPartitions:
         try:
             found = self._asker.committed([TopicPartition(self.topic, partition)], ASK_SECONDS)[0]
         except KafkaException as exc:
-            raise LogError(f"Kafka did not say what is committed of {self.topic}[{partition}] ({_name(exc)})") from exc
+            said = denied(error_of(exc), self._cluster.username, "Read", self._group)
+            raise LogError(said or f"Kafka did not say what is committed of {self.topic}[{partition}] ({_name(exc)})") from exc
         if found.error is not None:
             raise LogError(f"Kafka did not say what is committed of {self.topic}[{partition}] ({found.error.name()})")
         return None if found.offset < 0 else (found.offset, found.metadata or "")
@@ -174,6 +203,8 @@ class KafkaPartitions:
         return high if high >= 0 else None
 
     def trouble(self) -> str | None:
+        if self._denied:
+            return self._denied
         said = self._watch.explain() if time.monotonic() - self._heard > self._quiet else None
         return said if said is not None and not self._answers() else None
 

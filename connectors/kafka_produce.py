@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.kafka import Cluster, ErrorWatch, producer_config
+from connectors.kafka import SILENT, Cluster, ErrorWatch, denied, producer_config
 
 
 class ProduceError(Exception):
@@ -31,12 +31,13 @@ def produce(
         if error is not None:
             failed.append(error)
 
-    producer = Producer(producer_config(cluster, error_cb=watch, message_max_bytes=2_097_152))
+    producer = Producer({**producer_config(cluster, error_cb=watch, message_max_bytes=2_097_152), **SILENT})
     try:
         producer.produce(topic, value, key, partition=partition, headers=list(headers), on_delivery=report)
     except KafkaException as exc:
         raise ProduceError(f"{topic}[{partition}] does not take the record: {exc}") from exc
     left = producer.flush(seconds)
     if left or failed:
-        why = watch.explain() or (failed[0].str() if failed else "no answer")
+        why = denied(failed[0], cluster.username, "Write", topic) if failed else None
+        why = why or watch.explain() or (failed[0].str() if failed else "no answer")
         raise ProduceError(f"{topic}[{partition}] did not confirm the record: {why}")

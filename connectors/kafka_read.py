@@ -9,7 +9,7 @@ from types import TracebackType
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.kafka import Cluster, ErrorWatch, consumer_config
+from connectors.kafka import Cluster, ErrorWatch, consumer_config, denied
 
 
 class ReadError(Exception):
@@ -32,7 +32,7 @@ class PartitionReader:
     """A reader of whole partitions. ``group`` is never joined; it only names the client's right to look."""
 
     def __init__(self, cluster: Cluster, group: str) -> None:
-        self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
+        self._user, self._watch = cluster.username, ErrorWatch(cluster.bootstrap, cluster.username)
         config = consumer_config(
             cluster,
             group,
@@ -56,7 +56,8 @@ class PartitionReader:
         except KafkaException as exc:
             raise ReadError(self._watch.explain() or f"Kafka does not tell about {topic}: {exc}") from exc
         if found.error is not None or not found.partitions:
-            raise ReadError(f"topic {topic} cannot be read ({found.error}): run `auditwired migrate`, check the user's rights")
+            said = denied(found.error, self._user, "Describe", topic)
+            raise ReadError(said or f"topic {topic} cannot be read ({found.error}): run `auditwired migrate`")
         return sorted(found.partitions)
 
     def watermarks(self, topic: str, partition: int) -> tuple[int, int]:
@@ -95,7 +96,8 @@ class PartitionReader:
                     error = message.error()
                     if error is not None:
                         if error.code() != KafkaError._PARTITION_EOF:
-                            raise ReadError(f"{topic}[{partition}] cannot be read: {error.name()}")
+                            said = denied(error, self._user, "Read", topic)
+                            raise ReadError(said or f"{topic}[{partition}] cannot be read: {error.name()}")
                         if message.offset() >= end:
                             return
                         continue

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.kafka import SILENT, Config, ErrorWatch
+from connectors.kafka import SILENT, Config, ErrorWatch, denied
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +60,12 @@ class MemoryOutbox:
 
 
 class _Batch:
-    __slots__ = ("expected", "failed", "future", "reported", "settled")
+    __slots__ = ("expected", "failed", "future", "reported", "settled", "topic")
 
     def __init__(self, expected: int, future: asyncio.Future[None], settled: Callable[[], None]) -> None:
         self.expected, self.reported = expected, 0
         self.failed: KafkaError | None = None
+        self.topic = ""
         self.future, self.settled = future, settled
 
 
@@ -77,7 +78,8 @@ class KafkaOutbox:
 
     def __init__(self, config: Config, bound_seconds: float = 10.0, *, wait_for_reports: bool = True) -> None:
         self._bound, self._wait = bound_seconds, wait_for_reports
-        self._watch = ErrorWatch(config["bootstrap.servers"], config.get("sasl.username", ""), self._on_error, logger)
+        self._user = str(config.get("sasl.username", ""))
+        self._watch = ErrorWatch(config["bootstrap.servers"], self._user, self._on_error, logger)
         self._trouble: str | None = "Kafka has not answered yet"
         self._lock = threading.Lock()
         self._done: list[_Batch] = []
@@ -115,8 +117,8 @@ class KafkaOutbox:
         return left
 
     def _produce(self, records: Sequence[Record], batch: _Batch) -> None:
-        def report(error: KafkaError | None, _message: Message) -> None:
-            self._report(batch, error)
+        def report(error: KafkaError | None, message: Message) -> None:
+            self._report(batch, error, message)
 
         produce = self._producer.produce
         sent = 0
@@ -133,11 +135,11 @@ class KafkaOutbox:
             batch.future.cancel()
             raise NotConfirmed(f"the producer does not take more records ({type(exc).__name__})") from None
 
-    def _report(self, batch: _Batch, error: KafkaError | None) -> None:
+    def _report(self, batch: _Batch, error: KafkaError | None, message: Message) -> None:
         with self._lock:
             batch.reported += 1
             if error is not None:
-                batch.failed = error
+                batch.failed, batch.topic = error, str(message.topic())
             if batch.reported == batch.expected:
                 self._done.append(batch)
 
@@ -159,7 +161,8 @@ class KafkaOutbox:
             if batch.failed is None:
                 batch.future.set_result(None)
             else:
-                self._trouble = self._watch.explain() or f"Kafka did not confirm records ({batch.failed.name()})"
+                said = denied(batch.failed, self._user, "Write", batch.topic) or self._watch.explain()
+                self._trouble = said or f"Kafka did not confirm records ({batch.failed.name()})"
                 batch.future.set_exception(NotConfirmed(self._trouble))
                 batch.future.exception()  # the waiter may be gone
 

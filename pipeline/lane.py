@@ -233,7 +233,7 @@ class Lane:
 
     async def _recover(self, exc: Exception) -> None:
         self.want = None if not self._opened else self.want
-        self.trouble = str(exc) if isinstance(exc, (Blocked, RefusedToStart, _OffsetRefused)) else type(exc).__name__
+        self.trouble = str(exc) if isinstance(exc, (Blocked, RefusedToStart, _OffsetRefused)) else _named(exc)
         if isinstance(exc, RefusedToStart):
             self._owned = False
             self._host.stop(EXIT_REFUSED, str(exc))
@@ -281,4 +281,7 @@ class _OffsetRefused(Exception):  # noqa: N818
 
 def _named(exc: Exception) -> str:
     error = error_of(exc)
-    return f"{error.name()} ({error.str()})" if error is not None else type(exc).__name__
+    if error is None:
+        return type(exc).__name__
+    missing = ": a right is missing, run `auditwired migrate`" if error.name().endswith("AUTHORIZATION_FAILED") else ""
+    return f"{error.name()} ({error.str()}){missing}"

@@ -19,6 +19,7 @@ from connectors.kafka import cluster_of
 from connectors.kafka_chunks import Chunk
 from connectors.kafka_faust import ChunkConsumer, application
 from connectors.kafka_lanes import ALL_SAFE, GroupOffsets, Point, Safety, Session, nothing
+from connectors.kafka_partitions import TopicError, may_join
 from connectors.registry import RegistryError, SchemaRegistry, UnknownSchema
 from connectors.writer_schemas import WriterSchemas
 from pipeline import admin, metrics, settings
@@ -69,9 +70,10 @@ class Processor:
         """Blocks; see `run` of this module."""
         try:
             self.prepare()
-        except (RegistryError, SealingError) as exc:
+            may_join(self._cluster, self._topics.raw, self._offsets.group)
+        except (RegistryError, SealingError, TopicError) as exc:
             log.critical("%s", exc)
-            waiting_helps = isinstance(exc, RegistryError) and not isinstance(exc, UnknownSchema)
+            waiting_helps = isinstance(exc, RegistryError | TopicError) and not isinstance(exc, UnknownSchema)
             return EXIT_STUCK if waiting_helps else EXIT_REFUSED
         admin.serve("processor", self._values.admin_listen, self.healthy)
         try:
