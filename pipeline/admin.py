@@ -21,6 +21,7 @@ def serve(part: str, listen: str, healthy: Callable[[], str | None]) -> Threadin
     that raises counts as wrong. CPU, memory and start time of the process come with prometheus-client.
     """
     metrics.BUILD.labels(part, version("auditwire-service"), platform.python_version()).set(1)
+    metrics.begin(part)
     if not listen:
         return None
     host, _, port = listen.rpartition(":")

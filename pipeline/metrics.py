@@ -205,3 +205,25 @@ TOPIC_PARTITIONS = Gauge(
 )
 TOPIC_WANTED = Gauge("auditwire_topic_partitions_wanted", "Partitions of the topic by schemas/topics.yaml.", ["topic"])
 LAST_LOOK = Gauge("auditwire_lag_exporter_last_look_timestamp_seconds", "When the last complete look at Kafka ended, Unix time.")
+
+
+def begin(part: str) -> None:
+    """Let counters of a part begin at 0: Prometheus sees no increase in a series that begins at 1."""
+    for change in ("assigned", "revoked", "lost"):
+        REBALANCES.labels(part, change)
+    if part == "processor":
+        for outcome in ("clean", "conflict", "duplicate", "quarantined"):
+            PROCESSOR_EVENTS.labels(outcome)
+        PROCESSOR_REJECTS.labels("processing_error")
+    elif part == "export":
+        for outcome in ("done", "failed"):
+            EXPORT_JOBS.labels(outcome)
+    elif part in ("clickhouse-sink", "archive-sink"):
+        _begin_sink(part.removesuffix("-sink"))
+
+
+def _begin_sink(sink: str) -> None:
+    for cause in ("store", "fenced", "log", "commit", "registry"):
+        SINK_RETRIES.labels(sink, cause)
+    for counter in (SINK_EVENTS, SINK_RANGES, SINK_REPLAYS, SINK_FENCED):
+        counter.labels(sink)

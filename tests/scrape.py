@@ -46,12 +46,11 @@ def sample(name: str, **labels: str) -> float:
 
 def declared() -> dict[str, MetricWrapperBase]:
     """Metrics of `pipeline/metrics.py` by the name that a page shows."""
-    found = {}
+    found: dict[str, MetricWrapperBase] = {}
     for value in vars(metrics).values():
         if isinstance(value, MetricWrapperBase):
-            kind, name = value._type, value._name
-            suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(kind, [""])
-            found |= {name + suffix: value for suffix in suffixes}
+            suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(str(value._type), [""])
+            found |= {value._name + suffix: value for suffix in suffixes}
     return found
 
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
@@ -46,7 +47,16 @@ def exports(env: Mapping[str, str]) -> str:
 
 
 def write_files(directory: Path, env: Mapping[str, str], looker_in: Mapping[str, str]) -> None:
-    """`env` for lookers-in; `operator.env` for `auditwired fsck | quarantine | reference | migrate`. Both mode 0600."""
+    """`env` for lookers-in; `operator.env` for `auditwired fsck | quarantine | reference | migrate`; `scrape.json` for
+    Prometheus. All of mode 0600.
+    """
     names = {n for m in (settings.Operator, settings.Migrate, settings.Reference) for n in settings.names_of(m)}
     state.private(directory / "env", exports(looker_in))
     state.private(directory / "operator.env", exports({n: v for n, v in env.items() if n in names}))
+    state.private(directory / "scrape.json", json.dumps(targets(looker_in["AUDITWIRE_METRICS_URLS"]), indent=1))
+
+
+def targets(urls: str) -> list[dict[str, Any]]:
+    """Where Prometheus finds the parts (for ``file_sd_configs``), from AUDITWIRE_METRICS_URLS, which lists them in order."""
+    hosts = [urlsplit(url).netloc for url in urls.split(",")]
+    return [{"targets": [host], "labels": {"service": part}} for part, host in zip(state.PARTS, hosts, strict=True)]
