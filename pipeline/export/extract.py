@@ -22,12 +22,15 @@ from pipeline.export.slices import Slice, slices
 
 SLICE_ROWS = 100_000
 # Bounds for the server, which sorts a slice: two threads, spill to disk early, small blocks to us (an event may have 512 KiB).
+# Compressing the answer costs both sides more than sending it does.
 READ_SETTINGS: Mapping[str, str | int] = {
     "max_threads": 2,
     "max_block_size": 256,
     "max_bytes_before_external_sort": 200_000_000,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "output_format_arrow_string_as_string": 1,
+    "output_format_arrow_compression_method": "none",
+    "enable_http_compression": 0,
 }
 
 
