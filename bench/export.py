@@ -26,7 +26,7 @@ from tests.space import Space
 MOST_BYTES = 400_000_000
 PIECE = 250_000
 MONTH = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
-KILLS = (0.15, 0.35)
+KILLS = (0.1, 0.2)
 # Rows of 0.6 to 1 KB that compress as agents' events do: few names, many ids, texts out of a small vocabulary.
 WORDS = (
     "['please','review','the','contract','draft','and','list','open','questions','for','customer','billing','refund','order',"

@@ -52,19 +52,18 @@ class Chunks:
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
         self._held: list[pa.RecordBatch] = []
-        self._rows = self._bytes = 0
+        self._rows = self._most = 0  # text is not measured while even all bytes held, `_most`, are few
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The chunks that are full now."""
-        batch = _conform(batch, self._schema)
-        ends, at = np.cumsum(parquet.row_bytes(batch)), 0
+        batch, at = _conform(batch, self._schema), 0
         while at < batch.num_rows:
-            before = int(ends[at - 1]) if at else 0
-            fits = int(np.searchsorted(ends, before + CHUNK_BYTES - self._bytes, side="right")) - at
-            take = min(max(fits, 0 if self._rows else 1), CHUNK_ROWS - self._rows, batch.num_rows - at)
-            if take > 0:
-                self._held.append(batch.slice(at, take))
-                self._rows, self._bytes, at = self._rows + take, self._bytes + int(ends[at + take - 1]) - before, at + take
+            piece = batch.slice(at, CHUNK_ROWS - self._rows)
+            if self._most + piece.nbytes > CHUNK_BYTES:
+                piece = piece.slice(0, self._fitting(piece))
+            if piece.num_rows:
+                self._held.append(piece)
+                self._rows, self._most, at = self._rows + piece.num_rows, self._most + piece.nbytes, at + piece.num_rows
             if at < batch.num_rows or self._rows == CHUNK_ROWS:
                 yield self._taken()
 
@@ -72,8 +71,14 @@ class Chunks:
         """What is left at the end."""
         return self._taken() if self._rows else None
 
+    def _fitting(self, piece: pa.RecordBatch) -> int:
+        """How many of these rows still fit by their text; a chunk has at least one."""
+        self._most = sum(int(parquet.row_bytes(held).sum()) for held in self._held)
+        ends = np.cumsum(parquet.row_bytes(piece))
+        return max(int(np.searchsorted(ends, CHUNK_BYTES - self._most, side="right")), 0 if self._rows else 1)
+
     def _taken(self) -> pa.RecordBatch:
-        held, self._held, self._rows, self._bytes = self._held, [], 0, 0
+        held, self._held, self._rows, self._most = self._held, [], 0, 0
         return pa.concat_batches(held)
 
 
