@@ -5,7 +5,7 @@ SOURCES := schemas connectors pipeline infra tests bench
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check tools test up down status demo bench-e2e bench-faults clean
+.PHONY: help install fmt check tools test up down status demo bench-e2e bench-faults bench-export clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-e2e: install ## the whole path under load: throughput, latency, and that n
 
 bench-faults: install ## the same while every server and part is killed three times, some frozen past their session timeout
 	$(BIN)/python -m bench.e2e --faults
+
+bench-export: install ## an extract of 5 million events: memory, progress, the same bytes although the service is killed twice
+	$(BIN)/python -m bench.export
 
 clean: ## end everything; remove data, environment and caches
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m infra.stack down; fi

@@ -1,7 +1,8 @@
 """Columns → bytes of a file. The bytes depend on the rows and their order alone, so a repeated extract is byte-identical.
 
 Times are ISO 8601 in UTC (Parquet: timestamps), lists and pairs are JSON. In CSV a text that a spreadsheet would execute gets
-a ``'`` in front: one that begins with ``= + - @``, tab, CR or LF, or with such a one after ``'`` already (so it can be undone).
+a ``'`` in front: one that begins with ``= + - @`` (full-width ones too), tab, CR or LF, or with such a one after ``'`` already
+(so it can be undone). Lists and pairs begin with ``[``, names of columns with a letter.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 GROUP_ROWS, GROUP_BYTES = 64_000, 32 << 20
-EXECUTABLE = r"^'*[=+\-@\t\r\n]"
+EXECUTABLE = "^'*[=+\\-@\uff1d\uff0b\uff0d\uff20\\t\\r\\n]"
 Column = "pa.Array[Any]"
 
 

@@ -22,7 +22,21 @@ from tests.space import Space
 
 START = 1_793_577_600_000_000  # 2026-11-02T00:00:00Z
 EVENTS = 2_500
-NASTY = ["=1+1", "+2", "-3", "@sum", "\ttab", "\rcr", "\nlf", "'=quoted", "'plain", 'say "hi", twice', "line\nbreak", "ä🙂"]
+NASTY = [
+    "=1+1",
+    "+2",
+    "-3",
+    "@sum",
+    "\ttab",
+    "\rcr",
+    "\nlf",
+    "'=quoted",
+    "\uff1dwide",
+    "'plain",
+    'say "hi", twice',
+    "line\nbreak",
+    "ä🙂",
+]
 
 
 def events(count: int, tenant: str, seed: int) -> pa.RecordBatch:
@@ -77,7 +91,7 @@ def of_csv(body: bytes) -> list[dict[str, Any]]:
 def of_cell(name: str, text: str) -> Any:
     column = columns.known()[name]
     if column.kind == "string":
-        return text[1:] if re.match(r"'+[=+\-@\t\r\n]", text) else text
+        return text[1:] if re.match("'+[=+\\-@\uff1d\uff0b\uff0d\uff20\t\r\n]", text) else text
     if text == "" and column.nullable:
         return None
     return typed(name, text if column.kind in ("time", "time_ms") else json.loads(text))

@@ -67,14 +67,46 @@ def events(count: int) -> pa.RecordBatch:
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
+EXECUTED = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+RISKY = st.builds("".join, st.tuples(st.sampled_from(["", "'", "''"]), st.sampled_from(EXECUTED), TEXT))
+
+
 @settings(deadline=None)
-@given(st.lists(st.one_of(TEXT, st.from_regex(r"'*[=+\-@\t\r\n].*", fullmatch=True)), min_size=1, max_size=20))
+@given(st.lists(st.one_of(TEXT, RISKY), min_size=1, max_size=20))
 def test_no_cell_is_executable_and_each_can_be_undone(texts: list[str]) -> None:
     body = written("csv", pa.RecordBatch.from_arrays([pa.array(texts)], schema=columns.arrow_schema(["message"])))
     cells = [row[0] for row in csv.reader(io.StringIO(body.decode(), newline=""))][1:]
-    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in cells)
-    undone = [cell[1:] if cell.lstrip("'")[:1] in tuple("=+-@\t\r\n") and cell.startswith("'") else cell for cell in cells]
+    assert not any(cell.startswith(EXECUTED) for cell in cells)
+    undone = [cell[1:] if cell.lstrip("'")[:1] in EXECUTED and cell.startswith("'") else cell for cell in cells]
     assert undone == texts
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(RISKY, RISKY), max_size=5))
+def test_neither_lists_nor_pairs_nor_headers_are_executable(texts: list[tuple[str, str]]) -> None:
+    names = ["tools_offered", "attributes"]
+    rows = [[a for a, _ in texts], [{"key": a, "value": b} for a, b in texts]]
+    schema = columns.arrow_schema(names)
+    arrays = [pa.array([row], field.type) for row, field in zip(rows, schema, strict=True)]
+    header, cells = csv.reader(
+        io.StringIO(written("csv", pa.RecordBatch.from_arrays(arrays, schema=schema)).decode(), newline="")
+    )
+    assert header == names
+    assert [json.loads(cell) for cell in cells] == rows
+    assert not any(cell.startswith(EXECUTED) for cell in cells)
+
+
+def test_names_of_columns_begin_with_a_letter() -> None:
+    assert all(name[0].isalpha() for name in columns.known())
+    empty = pa.RecordBatch.from_pylist([], columns.arrow_schema(columns.known()))
+    header = next(csv.reader(io.StringIO(written("csv", empty).decode())))
+    assert header == list(columns.known())
+
+
+def test_without_the_quote_a_cell_would_be_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "EXECUTABLE", r"^\b$")
+    body = written("csv", pa.RecordBatch.from_arrays([pa.array(["=1+1"])], schema=columns.arrow_schema(["message"])))
+    assert body.decode().splitlines()[1] == '"=1+1"'
 
 
 @settings(deadline=None)
