@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 POINTER = b"current"
 REVISION = b"revision/"
 RETRY_SECONDS = 1.0
+ASK_SECONDS = 5.0
 PARTITION = 0
 
 
@@ -105,7 +107,7 @@ class Assembly:
         return False
 
     def whole(self) -> tuple[str, str]:
-        """(revision, document), both empty before the first pointer. Raises ReferenceTopicError where the topic lacks its document."""
+        """(revision, document), both empty before the first pointer. Raises ReferenceTopicError where it is missing."""
         if self._pointer is None:
             return "", ""
         name, document = self._pointer.revision, self._documents.get(self._pointer.revision)
@@ -127,6 +129,7 @@ class ReferenceTopic:
         self._decoder = Decoder(registry_url)
         self._current = ("", "")
         self._trouble: str | None = "the reference data has not been read yet"
+        self._heard = time.monotonic()
         self._loaded, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="reference", daemon=True)
 
@@ -147,6 +150,10 @@ class ReferenceTopic:
     def problem(self) -> str | None:
         """None while reading works, else one sentence; the last whole revision is still in use then."""
         return self._trouble
+
+    def age(self) -> float:
+        """Seconds since Kafka last answered about the topic, at most a few while all is well; before that, since the start."""
+        return time.monotonic() - self._heard
 
     def close(self) -> None:
         """End the thread."""
@@ -178,7 +185,9 @@ class ReferenceTopic:
             while not self._stop.is_set():
                 message = consumer.poll(0.5)
                 if message is None:
+                    self._ask(consumer)
                     continue
+                self._heard = time.monotonic()
                 moved = self._take(assembly, message)
                 position = message.offset() + (0 if message.error() else 1)
                 if (loaded and moved) or (not loaded and position >= end):
@@ -186,6 +195,12 @@ class ReferenceTopic:
                     loaded = True
         finally:
             consumer.close()
+
+    def _ask(self, consumer: Consumer) -> None:
+        """A topic on which nothing happens and one that cannot be reached look alike to a poll."""
+        if self.age() > ASK_SECONDS:
+            consumer.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout=ASK_SECONDS)
+            self._heard = time.monotonic()
 
     def _end(self, consumer: Consumer) -> int:
         found = consumer.list_topics(self._topic, timeout=10).topics[self._topic]

@@ -1,4 +1,4 @@
-"""What becomes of a batch of raw records: decode → validate → dedupe → redact → encode. Pure: no I/O, no clock, no change."""
+"""What becomes of a batch of raw records: decode → validate → dedupe → enrich → redact → encode. Pure: no I/O, clock, change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.dedupe import State, Verdict
 from pipeline.prints import Prints, prints
 from pipeline.sealing import Sealer
 from pipeline.shorten import fit
-from pipeline.stages import RULES_REVISION, redact, validate
+from pipeline.stages import RULES_REVISION, Lookup, enrich, redact, validate
 
 VERSION = version("auditwire-service")
 MAX_EVENT_BYTES = 2_090_000  # key and body of a clean event; max.message.bytes of its topic less the frames around them
@@ -51,7 +51,7 @@ class Context:
     sealer: Sealer
     max_event_bytes: int
     hash_key: bytes = field(init=False)
-    stages: Mapping[str, Stage] = field(default_factory=lambda: {"validate": validate, "redact": redact})
+    stages: Mapping[str, Stage] = field(default_factory=lambda: {"validate": validate, "enrich": enrich, "redact": redact})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hash_key", self.sealer.hash_key())
@@ -64,14 +64,6 @@ class Result:
     events: list[tuple[bytes | None, bytes]]
     quarantine: list[dict[str, Any]]
     entry: ledger.Record
-
-    @property
-    def end(self) -> int:
-        return int(self.entry["end_offset"])
-
-    @property
-    def read(self) -> int:
-        return int(self.entry["read"])
 
 
 @dataclass(frozen=True)
@@ -92,14 +84,15 @@ def process(
     end: int,
     *,
     writers: Mapping[int, str | None],
+    lookup: Lookup,
     isolate: bool = False,
 ) -> Result:
     """The result of the offsets ``start … end - 1``, of which ``records`` exist.
 
-    ``writers``: schema id → writer's schema, None where it is no event's. ``isolate``: reject the records on which a stage fails,
-    found by bisection, instead of raising StageFailed.
+    ``writers``: schema id → writer's schema, None where it is no event's. ``lookup``: the reference data of the whole batch.
+    ``isolate``: reject the records on which a stage fails, found by bisection, instead of raising StageFailed.
     """
-    out: list[Reject] = _culprits(context, records, writers) if isolate else []
+    out: list[Reject] = _culprits(context, records, writers, lookup) if isolate else []
     replays, repeated = _replays(context, state, records)
     skip = repeated | {reject.index for reject in out}
     batch, bodies, bad = _decoded(records, writers, skip)
@@ -108,7 +101,7 @@ def process(
     if len(batch):
         batch, refused = _run("validate", context.stages["validate"], batch, at_us)
         out += refused
-    encoded, too_large = _settled(context, state, records, batch=batch, bodies=bodies, at_us=at_us)
+    encoded, too_large = _settled(context, state, records, batch=batch, bodies=bodies, at_us=at_us, lookup=lookup)
     out += too_large
     return _result(context, records, start, end, encoded=encoded, out=out, replays=replays, at_us=at_us)
 
@@ -175,14 +168,21 @@ def _together(parts: Sequence[Batch]) -> Batch:
 
 
 def _settled(
-    context: Context, state: State, records: Sequence[RawRecord], *, batch: Batch, bodies: Sequence[bytes], at_us: int
+    context: Context,
+    state: State,
+    records: Sequence[RawRecord],
+    *,
+    batch: Batch,
+    bodies: Sequence[bytes],
+    at_us: int,
+    lookup: Lookup,
 ) -> tuple[_Encoded, list[Reject]]:
-    """Dedupe, redact, encode. What does not fit must not suppress its repetitions, so judge again without it."""
+    """Dedupe, enrich, redact, encode. What does not fit must not suppress its repetitions, so judge again without it."""
     out: list[Reject] = []
     while True:
         seen = prints(batch, bodies, context.hash_key)
         verdict = state.judge(seen, at_us)
-        clean = _clean(context, records, batch.take(verdict.kept), verdict)
+        clean = _clean(context, records, batch.take(verdict.kept), verdict, lookup)
         encoded, large = _fitted(clean, [context.max_event_bytes - len(records[i].key or b"") for i in clean.index.tolist()])
         if not large:
             return _Encoded(clean, encoded, seen.take(verdict.kept), int(verdict.conflicts.sum())), out
@@ -190,10 +190,11 @@ def _settled(
         batch = batch.take(~np.isin(batch.index, [index for index, _ in large]))
 
 
-def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict: Verdict) -> Batch:
+def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict: Verdict, lookup: Lookup) -> Batch:
     """Redacted, with everything that the processor writes; what a producer put there is gone."""
     if not len(kept):
         return kept
+    kept = _run("enrich", context.stages["enrich"], kept, lookup, context.retention_class)
     kept, changed = _run("redact", context.stages["redact"], kept)
     rows = len(kept)
     index = kept.index.tolist()
@@ -201,7 +202,6 @@ def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict:
         "processed_ingested_at": pa.array([records[i].timestamp * 1000 for i in index], pa.int64()),
         "processed_raw_partition": pa.array(np.full(rows, context.partition, np.int64)),
         "processed_raw_offset": pa.array([records[i].offset for i in index], pa.int64()),
-        "processed_retention_class": _constant(context.retention_class, rows),
         "processed_redacted_fields": changed,
         "processed_rules_revision": _constant(RULES_REVISION, rows),
         "processed_version": _constant(VERSION, rows),
@@ -262,14 +262,14 @@ def _result(
     return Result(list(zip(keys, encoded.bodies, strict=True)), quarantined, entry)
 
 
-def _culprits(context: Context, records: Sequence[RawRecord], writers: Mapping[int, str | None]) -> list[Reject]:
+def _culprits(context: Context, records: Sequence[RawRecord], writers: Mapping[int, str | None], lookup: Lookup) -> list[Reject]:
     """The records that make a stage fail by themselves, found by halving."""
     empty = State(0)
     found: list[Reject] = []
 
     def probe(first: int, last: int) -> None:
         try:
-            process(context, empty, records[first:last], 0, 0, writers=writers)
+            process(context, empty, records[first:last], 0, 0, writers=writers, lookup=lookup)
         except StageFailed as exc:
             if last - first == 1:
                 found.append(Reject(first, exc.stage, "processing_error", f"{REASONS['processing_error']} ({exc.kind})"))

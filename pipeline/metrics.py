@@ -104,6 +104,17 @@ PROCESSOR_RAW_DELETED = Gauge(
     "auditwire_processor_raw_deleted_offset", "Raw offset up to which the janitor deleted.", ["partition"]
 )
 
+PROCESSOR_REFERENCE_REVISION = Gauge(
+    "auditwire_processor_reference_revision", "Number of the revision of the reference data in use; 0 where none was published."
+)
+PROCESSOR_REFERENCE_SINCE = Gauge(
+    "auditwire_processor_reference_since_seconds", "When this process took it into use, seconds since 1970 (UTC)."
+)
+PROCESSOR_REFERENCE_AGE = Gauge(
+    "auditwire_processor_reference_age_seconds",
+    "Time since Kafka last answered about the reference topic; the last revision read stays in use meanwhile.",
+)
+
 REFERENCE_WAITING = Gauge("auditwire_reference_waiting", "Revisions of the reference data applied and not published yet.")
 REFERENCE_WAITING_SECONDS = Gauge("auditwire_reference_waiting_seconds", "Age of the oldest of them, seconds; 0 without any.")
 REFERENCE_REVISION = Gauge("auditwire_reference_revision", "Number of the newest published revision; 0 before the first.")

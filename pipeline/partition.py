@@ -19,6 +19,8 @@ from pipeline import ledger as book
 from pipeline import metrics
 from pipeline.chain import Context, Result, process
 from pipeline.dedupe import State
+from pipeline.enrichment import Reference
+from pipeline.stages import Lookup
 from pipeline.work import Blocked
 
 log = logging.getLogger(__name__)
@@ -51,10 +53,6 @@ class Planned:
     def end(self) -> int:
         return int(self.entry["end_offset"])
 
-    @property
-    def read(self) -> int:
-        return int(self.entry["read"])
-
 
 @dataclass(frozen=True)
 class Shared:
@@ -64,6 +62,7 @@ class Shared:
     offsets: GroupOffsets
     topics: Topics
     writers: WriterSchemas
+    reference: Reference
     event_frame: bytes
     quarantine: RecordCodec
     ledger: RecordCodec
@@ -124,10 +123,11 @@ class PartitionWork:
     def handle(self, records: Sequence[RawRecord], start: int, end: int, isolate: bool) -> Planned:
         """Compute what a transaction writes. Raises Blocked (wait), StageFailed (try again, then ``isolate``)."""
         began = time.monotonic()
+        lookup = self._shared.reference.lookup()
         writers, usable = self._writers(records)
         if usable < len(records):
             records, end = records[:usable], records[usable].offset
-        planned = self._planned(records, start, end, writers, isolate)
+        planned = self._planned(records, start, end, writers=writers, lookup=lookup, isolate=isolate)
         metrics.PROCESSOR_SECONDS.labels("handle").observe(time.monotonic() - began)
         return planned
 
@@ -158,16 +158,23 @@ class PartitionWork:
         return found, len(heads)
 
     def _planned(
-        self, records: Sequence[RawRecord], start: int, end: int, writers: Mapping[int, str | None], isolate: bool
+        self,
+        records: Sequence[RawRecord],
+        start: int,
+        end: int,
+        *,
+        writers: Mapping[int, str | None],
+        lookup: Lookup,
+        isolate: bool,
     ) -> Planned:
         if self._state is None:
             raise RuntimeError("handle before open")
-        result = process(self._context, self._state, records, start, end, writers=writers, isolate=isolate)
+        result = process(self._context, self._state, records, start, end, writers=writers, lookup=lookup, isolate=isolate)
         entry = {**result.entry, "lost": self._lost}
         encoded = self._shared.ledger.encode(entry)
         if len(encoded) > MAX_MESSAGE_BYTES * 3 // 4 and len(records) > 1:  # many long producer names: halve the range
             half = len(records) // 2
-            return self._planned(records[:half], start, records[half].offset, writers, isolate)
+            return self._planned(records[:half], start, records[half].offset, writers=writers, lookup=lookup, isolate=isolate)
         if self._since_snapshot is None or self._since_snapshot >= self._shared.snapshot_every:
             entry, encoded = self._with_snapshot(entry, encoded)
         return Planned(self._outputs(result, encoded), entry)

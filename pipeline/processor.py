@@ -20,10 +20,12 @@ from connectors.kafka_chunks import Chunk
 from connectors.kafka_faust import ChunkConsumer, application
 from connectors.kafka_lanes import ALL_SAFE, GroupOffsets, Point, Safety, Session, nothing
 from connectors.kafka_partitions import TopicError, may_join
+from connectors.reference_topic import ReferenceTopic
 from connectors.registry import RegistryError, SchemaRegistry, UnknownSchema
 from connectors.writer_schemas import WriterSchemas
 from pipeline import admin, metrics, settings
 from pipeline.chain import MAX_EVENT_BYTES, Context
+from pipeline.enrichment import Reference
 from pipeline.janitor import Janitor
 from pipeline.lane import EXIT_REFUSED, EXIT_STUCK, Budget, Host, Lane
 from pipeline.partition import PartitionWork, Shared, Topics
@@ -43,7 +45,7 @@ def run(values: settings.Processor) -> int:
 
 
 class Processor:
-    """One worker process. ``safety``, ``points``, ``deliver`` and ``lost_after`` exist for tests: leave them alone."""
+    """One worker process. All but ``values`` exists for tests: leave it alone."""
 
     def __init__(
         self,
@@ -53,9 +55,10 @@ class Processor:
         points: Point = nothing,
         deliver: Callable[[Chunk], None] = lambda chunk: chunk.lane.offer(chunk),
         lost_after: float = 10.0,
+        follow_reference: bool = True,
     ) -> None:
         self._values, self._safety, self._points, self._deliver = values, safety, points, deliver
-        self._lost_after = lost_after
+        self._lost_after, self._follow = lost_after, follow_reference
         self._cluster = cluster_of(dict(values))
         self._topics = Topics.of(values.namespace)
         self._budget, self._turn = Budget(values.hold_bytes), asyncio.Semaphore(COMPUTED_AT_ONCE)
@@ -65,6 +68,7 @@ class Processor:
         self._answered = time.monotonic()
         self._consumer: ChunkConsumer | None = None
         self._registry: SchemaRegistry | None = None
+        self._reference: Reference | None = None
 
     def run(self) -> int:
         """Blocks; see `run` of this module."""
@@ -100,11 +104,15 @@ class Processor:
                 ("ledger_record", self._topics.ledger),
             )
         }
+        topic = ReferenceTopic(self._cluster, values.schema_registry_url, values.namespace, self._offsets.group)
+        self._reference = Reference(topic, _classes(values), follow=self._follow)
+        self._reference.start()
         self._shared = Shared(
             cluster=self._cluster,
             offsets=self._offsets,
             topics=self._topics,
             writers=WriterSchemas(registry),
+            reference=self._reference,
             event_frame=frame(ids["audit_event"]),
             quarantine=RecordCodec("quarantined_event", ids["quarantined_event"]),
             ledger=RecordCodec("ledger_record", ids["ledger_record"]),
@@ -115,6 +123,8 @@ class Processor:
 
     def close(self) -> None:
         """Close what `prepare` opened."""
+        if self._reference is not None:
+            self._reference.close()
         if self._registry is not None:
             self._registry.close()
 
@@ -254,6 +264,8 @@ class Processor:
     def healthy(self) -> str | None:
         """None, or what is wrong: called by the admin server's threads."""
         now = time.monotonic()
+        if self._reference is not None and (missing := self._reference.missing()) is not None:
+            return missing
         consumer = self._consumer
         if consumer is not None and now - consumer.ticked > STALLED_AFTER / 2:
             return f"the event loop has not run for {now - consumer.ticked:.0f} s: restart the process"
@@ -266,3 +278,8 @@ class Processor:
         if now - self._answered > STALLED_AFTER:
             return f"Kafka {self._cluster.bootstrap} has not answered for {now - self._answered:.0f} s"
         return None
+
+
+def _classes(values: settings.Processor) -> frozenset[str]:
+    """Retention classes that an event may have."""
+    return frozenset({values.retention_class, *(name.strip() for name in values.retention_classes.split(","))})

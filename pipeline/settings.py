@@ -101,7 +101,13 @@ class Ingest(Common, Sealing):
     max_body_bytes: int = setting("INGEST_MAX_BODY_BYTES", "Largest body; more is a 413.", 25 * 1024 * 1024)
 
 
-class Processor(Common, Sealing):
+class Retention(BaseModel):
+    retention_classes: str = setting(
+        "RETENTION_CLASSES", "Retention classes that tenants may have, comma separated, at most 32.", "standard,extended"
+    )
+
+
+class Processor(Common, Sealing, Retention):
     """The Faust processors."""
 
     kafka_username: str = setting(
@@ -112,7 +118,9 @@ class Processor(Common, Sealing):
     linger_ms: int = setting("PROCESSOR_LINGER_MS", "Wait for a fuller batch, milliseconds.", 50)
     hold_bytes: int = setting("PROCESSOR_HOLD_BYTES", "Raw bytes held per process before fetching pauses.", 64 << 20)
     dedupe_window_hours: int = setting("PROCESSOR_DEDUPE_WINDOW_HOURS", "How long ids of sources are remembered.", 24)
-    retention_class: str = setting("PROCESSOR_RETENTION_CLASS", "Retention class given to every event.", "standard")
+    retention_class: str = setting(
+        "PROCESSOR_RETENTION_CLASS", "Retention class of events whose tenant has none of its own.", "standard"
+    )
     session_timeout_ms: int = setting("PROCESSOR_SESSION_TIMEOUT_MS", "Consumer group session timeout.", 10_000)
     transaction_timeout_ms: int = setting("PROCESSOR_TRANSACTION_TIMEOUT_MS", "Kafka transaction timeout.", 30_000)
     raw_keep_minutes: int = setting("PROCESSOR_RAW_KEEP_MINUTES", "How long processed raw records are kept.", 60)
@@ -193,7 +201,7 @@ class ReferencePublisher(Common):
     )
 
 
-class Reference(BaseModel):
+class Reference(Retention):
     """`auditwired reference`: reference data of compliance and platform people. Not used by any running part."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -201,9 +209,6 @@ class Reference(BaseModel):
     namespace: str = setting("NAMESPACE", "Prefix of topics and groups and name of the ClickHouse database.", "audit")
     postgres_dsn: SecretStr = setting(
         "REFERENCE_POSTGRES_DSN", "PostgreSQL with the reference data: reads revisions and adds new ones, changes none."
-    )
-    retention_classes: str = setting(
-        "RETENTION_CLASSES", "Retention classes that tenants may have, comma separated, at most 32.", "standard,extended"
     )
 
 

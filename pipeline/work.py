@@ -24,8 +24,6 @@ class Outcome(Protocol):
 
     @property
     def end(self) -> int: ...
-    @property
-    def read(self) -> int: ...
 
 
 class Work(Protocol):

@@ -18,6 +18,7 @@ from pipeline.stages.texts import Text, texts, with_texts
 from schemas import event_fields, fields_of_class
 
 IDENTITY = ("event_id", "tenant_id", "producer_id")
+WRITTEN = "processed_"  # columns that begin so hold no word of a producer when a batch leaves the chain
 _AT_KEPT = "\0"  # validated texts hold no NUL
 _ESCAPE = re.compile(ESCAPE)
 _PLAIN_ESCAPES = (  # by RE2, since runs of backslashes may be long
@@ -43,11 +44,12 @@ class _Change:
 def redact(batch: Batch, detectors: tuple[Detector, ...] = DETECTORS) -> tuple[Batch, pa.Array[Any]]:
     """The batch without secrets, and per row the names of the columns that changed (list<utf8>, in schema order).
 
-    Needs a validated batch (no NUL in texts). The columns in IDENTITY are left alone; e-mail addresses go from columns of class
-    content only, since personal columns hold them as ids of principals. Columns without a finding are shared with the input.
+    Needs a validated batch (no NUL in texts). The columns in IDENTITY and those that the processor writes are left alone.
+    E-mail addresses go from columns of class content only, since personal columns hold them as ids of principals. Columns
+    without a finding are shared with the input.
     """
     content = fields_of_class("content")
-    found = [text for text in texts(batch) if text.column not in IDENTITY]
+    found = [text for text in texts(batch) if text.column not in IDENTITY and not text.column.startswith(WRITTEN)]
     cuts = _cut_values(batch, found)
     free = [text for text in found if text.column in content and text.part != "key"]
     others = [text for text in found if text.column not in content or text.part == "key"]

@@ -21,18 +21,20 @@ from pipeline import rejects
 from pipeline.batch import Batch
 from pipeline.chain import MAX_EVENT_BYTES, Context, Result, StageFailed, process
 from pipeline.dedupe import State
+from pipeline.reference.model import EMPTY, Snapshot, Tool
 from pipeline.sealing import Sealer, SealingError
 from pipeline.shorten import KEEP_BYTES
-from pipeline.stages import redact, validate
+from pipeline.stages import Lookup, enrich, redact, validate
 from tests.processing import bodies, rows
 
+SECRET = "glpat-A1b2C3d4E5f6G7h8I9j0"
 SEALER = Sealer(base64.b64encode(bytes(32)).decode())
 CURRENT = schemas.schema_text("audit_event")
 WRITERS: Mapping[int, str | None] = {1: CURRENT, 2: None}
 
 
 def context(limit: int = MAX_EVENT_BYTES, **stages: Any) -> Context:
-    return Context("t.raw", 3, "standard", SEALER, limit, {"validate": validate, "redact": redact, **stages})
+    return Context("t.raw", 3, "standard", SEALER, limit, {"validate": validate, "enrich": enrich, "redact": redact, **stages})
 
 
 def raw(values: Sequence[bytes | None], headers: tuple[tuple[str, bytes | None], ...] = ()) -> list[Record]:
@@ -44,7 +46,10 @@ def framed(events: Sequence[dict[str, Any]]) -> list[bytes | None]:
 
 
 def run(values: Sequence[bytes | None], state: State | None = None, ctx: Context | None = None, isolate: bool = False) -> Result:
-    return process(ctx or context(), state or State(24), raw(values), 100, 100 + len(values), writers=WRITERS, isolate=isolate)
+    end = 100 + len(values)
+    return process(
+        ctx or context(), state or State(24), raw(values), 100, end, writers=WRITERS, lookup=Lookup(EMPTY), isolate=isolate
+    )
 
 
 def columns(result: Result) -> list[dict[str, Any]]:
@@ -64,6 +69,31 @@ def test_events_keep_their_order_and_key_between_rejects() -> None:
     assert (entry["read"], entry["clean"], entry["quarantined"], entry["duplicates"]) == (8, 4, 4, 0)
 
 
+def test_nothing_that_a_producer_puts_into_the_processors_columns_is_left() -> None:
+    forged: dict[str, Any] = {
+        field.name: True if pa.types.is_boolean(field.type) else [SECRET] if pa.types.is_list(field.type) else SECRET
+        for field in avro.event_arrow_schema()
+        if field.name.startswith("processed_") and not field.nullable
+    }
+    numbers = {f"processed_{name}": 987_654 for name in ("ingested_at", "raw_partition", "raw_offset")}
+    (event,) = columns(run(framed(rows(1, **forged, **numbers))))
+    (honest,) = columns(run(framed(rows(1))))
+    assert {n: v for n, v in event.items() if n.startswith("processed_")} == {
+        n: v for n, v in honest.items() if n.startswith("processed_")
+    }
+    assert event["processed_controls"] and event["processed_flags"] == [], "built-in controls and no flags without reference data"
+
+
+def test_enrichment_sees_names_before_redaction_and_what_it_writes_is_not_redacted() -> None:
+    tool = Tool(f"run {SECRET}", "", "", f"owner {SECRET}", "high", "write", {})
+    lookup = Lookup(Snapshot("4", tools=(tool,)))
+    values = framed(rows(1, tool_name=tool.name))
+    (event,) = columns(process(context(), State(24), raw(values), 100, 101, writers=WRITERS, lookup=lookup))
+    assert SECRET not in event["tool_name"] and event["processed_redacted_fields"] == ["tool_name"]
+    assert (event["processed_tool_risk"], event["tool_category"]) == ("high", "write")
+    assert (event["processed_owners"], event["processed_flags"]) == ([f"tool:owner {SECRET}"], [])
+
+
 def test_the_input_state_is_not_changed() -> None:
     state = State(24)
     before = state.content()
@@ -80,7 +110,7 @@ def test_an_older_writers_schema_is_filled_up_and_rows_go_back_into_offset_order
     fastavro.schemaless_writer(out, fastavro.parse_schema(older), {k: v for k, v in row.items() if k != "approval_id"})
     values = [current[0], avro.frame(7) + out.getvalue(), current[2]]
     writers = {1: CURRENT, 7: json.dumps(older)}
-    result = process(context(), State(24), raw(values), 100, 103, writers=writers)
+    result = process(context(), State(24), raw(values), 100, 103, writers=writers, lookup=Lookup(EMPTY))
     assert [e["approval_id"] for e in columns(result)] == ["a-1", "", "a-1"]
     assert [e["processed_raw_offset"] for e in columns(result)] == [100, 101, 102]
 
