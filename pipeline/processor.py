@@ -55,10 +55,11 @@ class Processor:
         points: Point = nothing,
         deliver: Callable[[Chunk], None] = lambda chunk: chunk.lane.offer(chunk),
         lost_after: float = 10.0,
+        stalled_after: float = STALLED_AFTER,
         follow_reference: bool = True,
     ) -> None:
         self._values, self._safety, self._points, self._deliver = values, safety, points, deliver
-        self._lost_after, self._follow = lost_after, follow_reference
+        self._lost_after, self._stalled_after, self._follow = lost_after, stalled_after, follow_reference
         self._cluster = cluster_of(dict(values))
         self._topics = Topics.of(values.namespace)
         self._budget, self._turn = Budget(values.hold_bytes), asyncio.Semaphore(COMPUTED_AT_ONCE)
@@ -267,15 +268,15 @@ class Processor:
         if self._reference is not None and (missing := self._reference.missing()) is not None:
             return missing
         consumer = self._consumer
-        if consumer is not None and now - consumer.ticked > STALLED_AFTER / 2:
+        if consumer is not None and now - consumer.ticked > self._stalled_after / 2:
             return f"the event loop has not run for {now - consumer.ticked:.0f} s: restart the process"
         for lane in self.owned().values():
             if lane.alarm:
                 return f"{lane.name}: {lane.trouble}"
-            if lane.behind and now - lane.moved > STALLED_AFTER:
+            if lane.behind and now - lane.moved > self._stalled_after:
                 why = lane.trouble or "no error was reported"
                 return f"{lane.name}: offset {lane.position} has not moved for {now - lane.moved:.0f} s ({why})"
-        if now - self._answered > STALLED_AFTER:
+        if now - self._answered > self._stalled_after:
             return f"Kafka {self._cluster.bootstrap} has not answered for {now - self._answered:.0f} s"
         return None
 

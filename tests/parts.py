@@ -20,14 +20,16 @@ from tests.space import Space
 
 
 class PartProcess:
-    """``python -m pipeline PART`` in a space; ``overrides`` are settings by the name after ``AUDITWIRE_``."""
+    """``python -m pipeline PART`` in a space; ``overrides`` are settings by the name after ``AUDITWIRE_``, or
+    ``TEST_`` variables for a module of the tests that ``argv`` names instead."""
 
     def __init__(self, space: Space, part: str, argv: tuple[str, ...] = (), **overrides: object) -> None:
         self.space, self.part = space, part
         own = {"LOG_FORMAT": "json", **_defaults(space).get(part, {}), **overrides}
-        self.env = space.part_env(part, **own)
+        self.env = space.part_env(part, **{k: v for k, v in own.items() if not k.startswith("TEST_")})
         self.log = space.folder / f"{part}-{os.urandom(4).hex()}.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(settings.PREFIX)}
+        clean |= {k: str(v) for k, v in overrides.items() if k.startswith("TEST_")}
         command = [sys.executable, "-m", *(argv or ("pipeline", part))]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=CHECKOUT, env={**clean, **self.env}, stdout=out, stderr=out)

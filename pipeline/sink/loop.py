@@ -21,11 +21,12 @@ class Loop:
     """Moves what its log delivers into its store until told to stop. Is the log's `connectors.partitions.Listener`.
 
     ``grace``: seconds that a partition handed over in good order may take to finish its range in flight; less than the group's
-    session timeout.
+    session timeout. ``stalled``: seconds without progress after which a partition with lag counts as stalled.
     """
 
-    def __init__(self, parts: Parts, grace: float = 5.0) -> None:
+    def __init__(self, parts: Parts, grace: float = 5.0, stalled: float = STALLED_SECONDS) -> None:
         self._parts, self._grace = parts, grace
+        self._stalled = max(stalled, 2 * parts.limits.seconds)
         self._part = f"{parts.store.name}-sink"
         metrics.OWNED.labels(self._part).set(0)
         self._lanes: dict[int, Lane] = {}
@@ -106,7 +107,7 @@ class Loop:
         for lane in list(self._lanes.values()):
             if lane.halted is not None:
                 return lane.halted
-            if (lane.busy or lane.lag) and now - lane.progress > max(STALLED_SECONDS, 2 * self._parts.limits.seconds):
+            if (lane.busy or lane.lag) and now - lane.progress > self._stalled:
                 return f"{lane.place} has made no progress for {now - lane.progress:.0f} s: {lane.trouble or 'no answer yet'}"
         return self._parts.log.trouble()
 
