@@ -17,7 +17,7 @@ from pipeline.export.routes import accepted, located
 
 MOST_DEFINITIONS = 100
 router = APIRouter(tags=["definitions"])
-DefinitionId = Annotated[str, Path(alias="id", description="Id of the definition.", max_length=64)]
+DefinitionId = Annotated[str, Path(alias="id", description="Id of the definition.", max_length=64, examples=[models.EXAMPLE_ID])]
 _DEFINED = ("time", "filters", "columns", "format")
 
 

@@ -32,11 +32,11 @@ _EXAMPLE: JsonDict = {
     "columns": ["occurred_at", "event_type", "actor_id", "tool_name", "outcome"],
     "format": "parquet",
 }
-_ID, _TIMES = "0190c0de-7a31-4b52-9c1d-3f2a6b7e8d90", {"created_at": "2026-12-01T08:00:00Z"}
+EXAMPLE_ID, _TIMES = "0190c0de-7a31-4b52-9c1d-3f2a6b7e8d90", {"created_at": "2026-12-01T08:00:00Z"}
 _FILE: JsonDict = {"name": "part-00000.parquet", "rows": 1_204, "bytes": 88_213, "sha256": "9f" * 32}
 _EXTRACT: JsonDict = {
     **_TIMES,
-    "id": _ID,
+    "id": EXAMPLE_ID,
     "state": "done",
     "tenant": "demo",
     "principal": "compliance@example.com",
@@ -54,6 +54,10 @@ _EXTRACT: JsonDict = {
     "manifest": {"name": "manifest.json", "rows": 0, "bytes": 2_011, "sha256": "3c" * 32},
     "error": "",
 }
+_PROBLEM: JsonDict = {
+    "error": "The token has no right to this tenant.",
+    "what_to_do": "Ask for a tenant of yours, or have an operator add it to your principal.",
+}
 _DEFINITION: JsonDict = {
     "name": "Denials of the month",
     "tenant": "demo",
@@ -63,7 +67,7 @@ _DEFINITION: JsonDict = {
 }
 _SHOWN_DEFINITION: JsonDict = {
     **_TIMES,
-    "id": _ID,
+    "id": EXAMPLE_ID,
     "name": "Denials of the month",
     "tenant": "demo",
     "principal": "compliance@example.com",
@@ -139,6 +143,8 @@ class Extract(BaseModel):
 class Extracts(BaseModel):
     """A page of extracts, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"extracts": [_EXTRACT], "next_cursor": None}]})
+
     extracts: list[Extract]
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
 
@@ -200,12 +206,16 @@ class Definition(BaseModel):
 class Definitions(BaseModel):
     """A page of definitions, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"definitions": [_SHOWN_DEFINITION], "next_cursor": None}]})
+
     definitions: list[Definition]
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
 
 
 class Problem(BaseModel):
     """Any answer that is not the asked-for one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM]})
 
     error: str = Field(description="What is wrong.")
     what_to_do: str = Field(description="What to do about it.")
@@ -221,3 +231,13 @@ class Me(BaseModel):
     tenants: list[str] = Field(description="Tenants whose events the principal may see.", examples=[["demo"]])
     rights: list[str] = Field(description="`read`: events, counts, types; `extract`: extracts.", examples=[["read", "extract"]])
     limits: Limits
+
+
+class Health(BaseModel):
+    """Whether the service is well."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"part": "export", "healthy": True, "reason": ""}]})
+
+    part: str = Field(description="`export`.")
+    healthy: bool
+    reason: str = Field(description="What is wrong; empty where nothing is.")

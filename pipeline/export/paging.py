@@ -13,8 +13,9 @@ from fastapi import Query
 
 from pipeline.export.errors import invalid
 
+_CURSOR = "MjAyNi0xMi0wMVQwODowMDowMCswMDowMC8wMTkwYzBkZS03YTMxLTRiNTItOWMxZC0zZjJhNmI3ZThkOTA="
 Limit = Annotated[int, Query(ge=1, le=100, description="Most entries of the answer.", examples=[50])]
-Cursor = Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before.", examples=[_CURSOR])]
 Place = tuple[datetime, uuid.UUID]
 
 

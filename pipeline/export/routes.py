@@ -18,7 +18,7 @@ from pipeline.export.errors import RefusedError, not_found
 from pipeline.export.files import MANIFEST
 
 router = APIRouter()
-ExtractId = Annotated[str, Path(alias="id", description="Id of the extract.", max_length=64)]
+ExtractId = Annotated[str, Path(alias="id", description="Id of the extract.", max_length=64, examples=[models.EXAMPLE_ID])]
 _BODY = {"content": {"application/json": {"schema": models.ExtractRequest.model_json_schema()}}, "required": True}
 _TYPES: dict[str, Any] = {t: {"schema": {"type": "string", "format": "binary"}} for t in formats.MEDIA_TYPES.values()}
 
@@ -29,7 +29,9 @@ class Wanted:
 
     tenant: Annotated[str | None, Query(max_length=256, description="Of this tenant only.", examples=["demo"])] = None
     state: Annotated[models.State | None, Query(description="In this state only.", examples=["done"])] = None
-    definition: Annotated[uuid.UUID | None, Query(description="Made from this definition only.")] = None
+    definition: Annotated[
+        uuid.UUID | None, Query(description="Made from this definition only.", examples=[models.EXAMPLE_ID])
+    ] = None
 
 
 def located(status: int, description: str) -> dict[int | str, dict[str, Any]]:
@@ -168,7 +170,13 @@ def download(
     return StreamingResponse(found.pieces, headers=_headers(entry, found.size), media_type=_media_type(name))
 
 
-@router.get("/healthz", tags=["operation"], summary="Is the service well?", response_model=None)
+@router.get(
+    "/healthz",
+    response_model=models.Health,
+    responses={503: {"model": models.Health, "description": "It is not; `reason` says why."}},
+    tags=["operation"],
+    summary="Is the service well?",
+)
 def healthz(made: Made) -> JSONResponse:
     """200 while the worker gets at its queue; else 503 with the reason."""
     wrong = made.worker.healthy()

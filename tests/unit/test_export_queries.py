@@ -46,6 +46,8 @@ def test_defaults_are_filled_in_and_times_become_utc() -> None:
         ({"from": "2026-12-02T00:00:00Z"}, "`from` is not before `to`"),
         ({"from": GOOD["to"]}, "`from` is not before `to`"),
         ({"from": "1969-12-31T23:59:59Z"}, "1970 to 2200"),
+        ({"from": "0001-01-01T00:00:00+14:00"}, "1970 to 2200"),
+        ({"to": "9999-12-31T23:59:59-14:00"}, "1970 to 2200"),
         ({"to": "2201-01-01T00:00:00Z"}, "1970 to 2200"),
         ({"from": "2026-11-01T00:00:00"}, "from: Input should have timezone info"),
         ({"from": 1_793_000_000}, "from: .*ISO 8601 with a zone"),
