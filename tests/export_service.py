@@ -38,8 +38,8 @@ from tests.space import Space
 
 TOKENS = {"olga@example.com": "token-of-olga", "anton@example.com": "token-of-anton", "nora@example.com": "token-of-nora"}
 PRINCIPALS = [
-    {"name": "olga@example.com", "tenants": ["demo"], "rights": ["extract"]},
-    {"name": "anton@example.com", "tenants": ["acme"], "rights": ["extract"]},
+    {"name": "olga@example.com", "tenants": ["demo"], "rights": ["read", "extract"]},
+    {"name": "anton@example.com", "tenants": ["acme"], "rights": ["read", "extract"]},
     {"name": "nora@example.com", "tenants": ["demo"], "rights": []},
 ]
 DAY = {"tenant": "demo", "from": "2026-11-02T00:00:00Z", "to": "2026-11-03T00:00:00Z"}

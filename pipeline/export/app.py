@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import signal
 import socket
 import uuid
@@ -22,7 +23,7 @@ from connectors.postgres.definitions import Definitions
 from connectors.postgres.jobs import Jobs
 from connectors.s3 import S3Error
 from pipeline import admin, settings
-from pipeline.export import access, answers, audit, definitions, page, routes
+from pipeline.export import access, answers, api_docs, audit, definitions, page, read_routes, routes
 from pipeline.export.auth import Principals
 from pipeline.export.errors import RefusedError, UnavailableError
 from pipeline.export.janitor import Janitor
@@ -63,20 +64,29 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
     )
 
 
+def cursor_key(values: settings.Export) -> bytes:
+    """What seals cursors: the same for all instances, for they share the S3 secret; it does not give that away."""
+    return hmac.digest(values.s3_secret_access_key.get_secret_value().encode(), b"auditwire export cursors", "sha256")
+
+
 def create_app(values: settings.Export, connected: Stores, worker: Worker) -> FastAPI:
     """The HTTP side. Whoever made the worker starts and stops it."""
     app = FastAPI(
+        docs_url=None,  # the framework's page loads scripts from elsewhere: `api_docs` has one of our own
+        redoc_url=None,
         title="Auditwire export service",
         version=version("auditwire-service"),
         summary="Compliance extracts of audit events.",
         description="Ask for an extract, watch it until it is done, fetch its files and the manifest that vouches for them. "
         "Every request, download and refusal is itself an audit event.",
     )
-    app.state.service = access.Service(Principals(values.principals_file), connected, worker)
+    app.state.service = access.Service(Principals(values.principals_file), connected, worker, cursor_key(values))
     app.include_router(access.router)
+    app.include_router(read_routes.router)
     app.include_router(routes.router)
     app.include_router(definitions.router)
     app.include_router(page.router())
+    app.include_router(api_docs.router)
     app.add_middleware(answers.Counted)
     app.add_exception_handler(RefusedError, answers.refused)
     for kind in (UnavailableError, PostgresError, S3Error, MarksError, ClickHouseError):

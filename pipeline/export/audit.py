@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 OWN_TENANT = "auditwire"
 REQUEST_SECONDS, JOB_SECONDS = 5.0, 30.0  # a caller waits for the first; nobody waits for a job
 REQUESTED, DELIVERED, FAILED = "export.requested", "export.delivered", "export.failed"
-READ, REFUSED = "export.read", "export.refused"
+READ, SEARCHED, REFUSED = "export.read", "export.searched", "export.refused"
 CANCELLED = "export.cancelled"
 DEFINED, UNDEFINED, SCHEDULE_ENDED = "export.defined", "export.undefined", "export.schedule_ended"
 

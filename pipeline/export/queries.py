@@ -74,8 +74,8 @@ class Query:
         """As the job table, the API and the manifest have it; ``Query.stored`` reads it back."""
         return {
             "tenant": self.tenant,
-            "from": _iso(self.start),
-            "to": _iso(self.end),
+            "from": iso(self.start),
+            "to": iso(self.end),
             "time": self.time,
             "filters": self.filters,
             "columns": self.columns,
@@ -85,7 +85,7 @@ class Query:
     @classmethod
     def stored(cls, query: Mapping[str, Any]) -> Self:
         """The inverse of ``public``."""
-        start, end = (_micros(datetime.fromisoformat(query[k])) for k in ("from", "to"))
+        start, end = (micros(datetime.fromisoformat(query[k])) for k in ("from", "to"))
         time = query.get("time", "occurred")
         return cls(query["tenant"], start, end, query["filters"], query["columns"], query["format"], time)
 
@@ -118,23 +118,25 @@ class Reading:
 
     def count(self, start: int, end: int, width: int) -> tuple[str, Params]:
         """Rows of (slice number from ``start``, events) for slices of ``width`` microseconds in ``[start, end)``."""
-        where, params = self._where(start, end)
+        where, params = self.where(start, end)
         number = f"intDiv(toUnixTimestamp64Micro(assumeNotNull({self.query.time_column})) - {{origin:Int64}}, {{width:Int64}})"
-        sql = f"SELECT {number} AS slice, count() FROM {self._view} WHERE {where} GROUP BY slice ORDER BY slice"  # noqa: S608
+        sql = f"SELECT {number} AS slice, count() FROM {self.view} WHERE {where} GROUP BY slice ORDER BY slice"  # noqa: S608
         return sql, params | {"origin": start, "width": width}
 
     def read(self, start: int, end: int) -> tuple[str, Params]:
         """The events in ``[start, end)`` in their fixed order."""
-        where, params = self._where(start, end)
+        where, params = self.where(start, end)
         names = ", ".join(f"`{columns.known()[n].name}`" for n in self.query.columns)
         order = ", ".join(self.query.order)
-        return f"SELECT {names} FROM {self._view} WHERE {where} ORDER BY {order}", params  # noqa: S608
+        return f"SELECT {names} FROM {self.view} WHERE {where} ORDER BY {order}", params  # noqa: S608
 
     @property
-    def _view(self) -> str:
+    def view(self) -> str:
+        """What to read from."""
         return f"`{self.namespace}`.events_of(tenant={{tenant:String}})" if self.isolated else f"`{self.namespace}`.events"
 
-    def _where(self, start: int, end: int) -> tuple[str, Params]:
+    def where(self, start: int, end: int) -> tuple[str, Params]:
+        """Condition and parameters for the events in ``[start, end)``; the tenant is the view's parameter."""
         params: Params = {"tenant": self.query.tenant, "start": _clickhouse_time(start), "end": _clickhouse_time(end)}
         time = self.query.time_column
         terms = [f"{time} >= {{start:DateTime64(6, 'UTC')}}", f"{time} < {{end:DateTime64(6, 'UTC')}}"]
@@ -154,12 +156,11 @@ class Reading:
 
 
 def _bounds(tenant: str, start: datetime, end: datetime) -> tuple[int, int]:
-    start, end = start.astimezone(UTC), end.astimezone(UTC)
-    if start >= end:
+    if start >= end:  # compared as they are: near the years 1 and 9999 there is no UTC for some
         raise invalid("`from` is not before `to`.", "The range is half-open, [from, to): give a `to` that is later.", tenant)
     if start < EARLIEST or end > LATEST:
         raise invalid("The range leaves the years 1970 to 2200.", "No event lies outside them: narrow the range.", tenant)
-    return _micros(start), _micros(end)
+    return micros(start), micros(end)
 
 
 def _known(name: str, tenant: str) -> columns.Column:
@@ -182,6 +183,31 @@ def _values(name: str, value: Scalar | list[Scalar], tenant: str) -> list[Any]:
             tenant,
         )
     return [float(v) for v in values] if column.filter_type == "Float64" else list(values)
+
+
+def filters_of(texts: list[str], tenant: str) -> dict[str, list[Scalar]]:
+    """``column:value`` texts as filters, values in their column's type. Raises RefusedError (422)."""
+    filters: dict[str, list[Scalar]] = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise invalid("A filter has no colon.", "A filter is `column:value`, such as `outcome:denied`.", tenant)
+        filters.setdefault(name, []).append(_typed(_known(name, tenant), value, tenant))
+    return filters
+
+
+def _typed(column: columns.Column, value: str, tenant: str) -> Scalar:
+    """Numbers and booleans are written as in JSON, texts as they are."""
+    if column.filter_type in ("String", ""):
+        return value
+    try:
+        typed = json.loads(value) if len(value) <= 64 else None
+    except ValueError:
+        typed = None
+    if not isinstance(typed, bool | int | float):
+        what = "true or false" if column.filter_type == "Bool" else "a number"
+        raise invalid(f"A value of the filter on {column.name} is not {what}.", f"Write {what}, without quotes.", tenant)
+    return typed
 
 
 def _fits(value: Scalar, kind: str) -> bool:
@@ -207,7 +233,8 @@ def refusal(exc: ValidationError, model: type[BaseModel]) -> RefusedError:
     return invalid(f"{where}: {first['msg']}.", hint)
 
 
-def _micros(moment: datetime) -> int:
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970, UTC."""
     delta = moment - EARLIEST
     return (delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds
 
@@ -217,8 +244,9 @@ def _moment(micros: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
 
 
-def _iso(micros: int) -> str:
-    return _moment(micros).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+def iso(moment: int) -> str:
+    """Microseconds since 1970 as every answer and file has them."""
+    return _moment(moment).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
 
 
 def _clickhouse_time(micros: int) -> str:
