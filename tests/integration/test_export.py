@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -243,9 +243,29 @@ def test_an_extract_never_shows_what_the_sink_has_not_proven(new_space: Callable
 
 def test_the_openapi_document_describes_requests_and_answers(olga: httpx.Client) -> None:
     document = olga.get("/openapi.json").json()
-    post = document["paths"]["/v1/extracts"]["post"]
-    schema = post["requestBody"]["content"]["application/json"]["schema"]
-    assert schema["examples"][0]["tenant"] == "demo"
-    assert olga.post("/v1/extracts", json=schema["examples"][0]).status_code == 202
-    assert set(post["responses"]) == {"202", "401", "403", "409", "413", "422", "429", "503"}
-    assert datetime.now(UTC)
+    operations = [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        if path.startswith(("/v1/extracts", "/v1/definitions"))
+        for method, operation in methods.items()
+    ]
+    assert len(operations) == 10
+    for name, operation in operations:
+        assert {"401", "403", "422", "429", "503"} < set(operation["responses"]), name
+        assert operation["summary"] and operation["description"], name
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"] and (parameter["schema"].get("examples") or parameter.get("examples")), (
+                name,
+                parameter,
+            )
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (name, status)
+            schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+            if "$ref" in schema:
+                assert document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"], (name, status)
+        if "requestBody" in operation:
+            assert operation["requestBody"]["content"]["application/json"]["schema"]["examples"], name
+    example = document["paths"]["/v1/extracts"]["post"]["requestBody"]["content"]["application/json"]["schema"]["examples"][0]
+    assert olga.post("/v1/extracts", json=example).status_code == 202
+    defined = document["paths"]["/v1/definitions"]["post"]["requestBody"]["content"]["application/json"]["schema"]["examples"][0]
+    assert olga.post("/v1/definitions", json=defined).status_code == 201
