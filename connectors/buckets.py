@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
 from botocore.client import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from connectors.s3 import WRONG_KEY
 
 
 class BucketError(Exception):
-    """A bucket exists in a form that cannot carry the archive; the text says what to do. Nothing was changed."""
+    """No answer, a refusal, or a bucket in a form that cannot carry the archive; the text says what to do."""
+
+
+@contextmanager
+def explained(endpoint: str, key_id: str) -> Iterator[None]:
+    """Turns what boto3 raises inside into BucketError: no answer told apart from a wrong key and from a missing right."""
+    try:
+        yield
+    except ClientError as exc:
+        code, status = (
+            exc.response.get("Error", {}).get("Code", ""),
+            exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode"),
+        )
+        advice = "see the store's log"
+        if code in WRONG_KEY or status in (401, 403):  # a store says to HEAD no more than 403
+            what = "or its secret is wrong" if code in WRONG_KEY else "or its secret is wrong, or it may not administer buckets"
+            advice = (
+                f"access key {key_id} {what}; correct AUDITWIRE_ADMIN_S3_ACCESS_KEY_ID and AUDITWIRE_ADMIN_S3_SECRET_ACCESS_KEY"
+            )
+        raise BucketError(f"S3 {endpoint} refused {exc.operation_name} ({status} {code}): {advice}") from exc
+    except BotoCoreError as exc:
+        raise BucketError(
+            f"S3 {endpoint} does not answer ({type(exc).__name__}): is it up, is AUDITWIRE_S3_ENDPOINT right?"
+        ) from exc
 
 
 def admin_client(endpoint: str, region: str, key_id: str, secret: str) -> Any:
@@ -55,6 +82,7 @@ def extract_bucket(s3: Any, name: str, days: int) -> list[str]:
         s3.create_bucket(Bucket=name)
         done.append(f"bucket {name} created")
     rule = {"ID": "extracts", "Status": "Enabled", "Filter": {"Prefix": "extracts/"}, "Expiration": {"Days": days}}
+    rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": 1}  # parts of a service that was killed
     if _rules(s3, name) == [(rule["ID"], days)]:
         return done
     try:

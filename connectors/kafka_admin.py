@@ -54,7 +54,7 @@ class KafkaAdmin:
                 if self._admin.list_topics(timeout=2).brokers:
                     return
             except KafkaException:
-                pass
+                self._admin.poll(0)  # hands the errors of the background to the watch
             if self._watch.refused or time.monotonic() > end:
                 raise ProvisionError(self._watch.explain() or "Kafka does not answer: check AUDITWIRE_KAFKA_BOOTSTRAP")
 

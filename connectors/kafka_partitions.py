@@ -8,7 +8,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka import LOG_SECONDS, SILENT, Cluster, Config, ErrorWatch, consumer_config, denied, error_of
@@ -36,14 +44,19 @@ def topic_id_of(cluster: Cluster, topic: str, timeout: float = 20.0) -> str:
     watch = ErrorWatch(cluster.bootstrap, cluster.username)
     admin = AdminClient({**cluster.config(error_cb=watch), **SILENT})
     try:
-        found = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)[topic].result()
+        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)[topic]
+        while not asked.done():
+            admin.poll(0.05)  # hands the errors of the background to the watch
+            if watch.refused:
+                raise TopicError(watch.explain())
+        found = asked.result()
     except KafkaException as exc:
         error = error_of(exc)
         if error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicError(
                 f"topic {topic} is not there, or {cluster.username} may not see it: run `auditwired migrate`"
             ) from exc
-        admin.poll(0)  # hands the errors of the background to the watch
+        admin.poll(0)
         said = denied(error, cluster.username, "Describe", topic) or watch.explain()
         said = said or f"Kafka {cluster.bootstrap} did not describe {topic} ({error.name() if error else exc})"
         raise TopicError(said) from exc
@@ -53,14 +66,14 @@ def topic_id_of(cluster: Cluster, topic: str, timeout: float = 20.0) -> str:
 def may_join(cluster: Cluster, topic: str, group: str, timeout: float = 15.0) -> None:
     """At a part's start: Kafka answers, takes the password, and lets the user see topic and group. Raises TopicError."""
     topic_id_of(cluster, topic, timeout)
-    consumer = Consumer({**consumer_config(cluster, group), **SILENT})
+    admin = AdminClient({**cluster.config(), **SILENT})
+    wanted = [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])]
     try:
-        consumer.committed([TopicPartition(topic, 0)], timeout=timeout)
+        admin.list_consumer_group_offsets(wanted, request_timeout=timeout)[group].result()
     except KafkaException as exc:
         said = denied(error_of(exc), cluster.username, "Read", group)
-        raise TopicError(said or f"Kafka {cluster.bootstrap} does not tell about group {group} ({_name(exc)})") from exc
-    finally:
-        consumer.close()
+        if said is not None:  # a coordinator that moves or starts is the group's own business
+            raise TopicError(said) from exc
 
 
 def sink_config(

@@ -54,6 +54,7 @@ class PartitionReader:
         try:
             found = self._consumer.list_topics(topic, timeout=15).topics[topic]
         except KafkaException as exc:
+            self._consumer.poll(0)  # hands the errors of the background to the watch
             raise ReadError(self._watch.explain() or f"Kafka does not tell about {topic}: {exc}") from exc
         if found.error is not None or not found.partitions:
             said = denied(found.error, self._user, "Describe", topic)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.kafka import SILENT, Config, ErrorWatch, denied
+from connectors.kafka import SILENT, Config, ErrorWatch, denied, error_of
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class KafkaOutbox:
         self._done: list[_Batch] = []
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
-        self.broken = asyncio.Event()
+        self.broken, self._over = asyncio.Event(), False
         timeout = max(1000, int(bound_seconds * 900))
         own = {"message.timeout.ms": timeout, "queue.buffering.max.messages": 500_000, "error_cb": self._watch}
         self._producer = Producer({**config, **SILENT, **own})
@@ -133,7 +133,8 @@ class KafkaOutbox:
             if finished:
                 batch.settled()
             batch.future.cancel()
-            raise NotConfirmed(f"the producer does not take more records ({type(exc).__name__})") from None
+            said = denied(error_of(exc), self._user, "Write", records[sent].topic)
+            raise NotConfirmed(said or f"the producer does not take more records ({type(exc).__name__})") from None
 
     def _report(self, batch: _Batch, error: KafkaError | None, message: Message) -> None:
         with self._lock:
@@ -145,8 +146,12 @@ class KafkaOutbox:
 
     def _poll(self) -> None:
         while not self._stop.is_set():
-            self._producer.poll(0.1)
-            if self._trouble is not None:
+            try:
+                self._producer.poll(0.1)
+            except KafkaException as exc:  # how the client tells a fatal error; this thread must outlive it
+                self._ended(error_of(exc))
+                self._stop.wait(0.1)
+            if self._trouble is not None and not self._over:
                 self._probe()
             if self._done:
                 with self._lock:
@@ -178,7 +183,17 @@ class KafkaOutbox:
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
-            self._trouble = f"the Kafka producer ended with a fatal error ({error.name()}): restart the receiver"
-            self._loop.call_soon_threadsafe(self.broken.set)
+            self._ended(error)
         elif error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION}:
             self._trouble = self._watch.explain()
+
+    def _ended(self, error: KafkaError | None) -> None:
+        """The producer is of no use any more; said once."""
+        if self._over:
+            return
+        self._over = True
+        said = denied(error, self._user, "IdempotentWrite", "")
+        name = error.name() if error else "unknown"
+        self._trouble = said or f"the Kafka producer ended with a fatal error ({name}): restart the receiver"
+        logger.error("%s", self._trouble)
+        self._loop.call_soon_threadsafe(self.broken.set)

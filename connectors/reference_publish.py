@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 import schemas
 from connectors.avro import RecordCodec, frame
-from connectors.kafka import SILENT, Cluster, ErrorWatch, producer_config
+from connectors.kafka import SILENT, Cluster, ErrorWatch, denied, error_of, producer_config
 from connectors.kafka_lanes import Point, again, fenced, nothing
 from connectors.kafka_read import PartitionReader, ReadError
 from connectors.postgres.reference import Revision
@@ -55,8 +55,9 @@ class ReferenceWriter:
                 again(self._producer.init_transactions, 30)
             self._look(registry_url)
         except (KafkaException, RegistryError, ReadError, ReferenceTopicError) as exc:
+            failed = self._failed("cannot begin", exc)
             self.close()
-            raise self._failed("cannot begin", exc) from exc
+            raise failed from exc
 
     def publish(self, revision: Revision, event: Event | None) -> None:
         """Return means that every in-sync replica has all of it. Raises PublishError: then all of it or nothing is there."""
@@ -128,17 +129,18 @@ class ReferenceWriter:
         self._points("pointed")
 
     def _send(self, records: Sequence[tuple[str, bytes, bytes | None]]) -> None:
-        failed: list[KafkaError] = []
-
-        def report(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                failed.append(error)
-
+        """No delivery reports: a record that fails fails the commit, and a report after a fatal error breaks the client."""
         for topic, key, value in records:
-            self._producer.produce(topic, value, key, on_delivery=report)
-        if self._producer.flush(30) or failed:
-            raise KafkaException(*failed[:1])
+            self._producer.produce(topic, value, key)
+        if self._producer.flush(30):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
     def _failed(self, what: str, exc: Exception) -> PublishError:
-        said = self._watch.explain() if isinstance(exc, KafkaException) else None
+        with suppress(KafkaException):
+            self._producer.poll(0)  # hands the errors of the background to the watch
+        error = error_of(exc)
+        of_id = error is not None and error.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        name = f"{self._namespace}-reference-publisher" if of_id else self._topic
+        said = denied(error, self._cluster.username, "Write", name)
+        said = said or (self._watch.explain() if isinstance(exc, KafkaException) else None)
         return PublishError(f"{self._topic}: {what}: {said or exc}", fenced=fenced(exc))

@@ -60,6 +60,12 @@ class SchemaRegistry:
         found = _body(answer)
         if answer.status_code == 404 and "error_code" in found:  # a proxy's or a starting server's 404 says nothing about ids
             raise UnknownSchema(f"schema registry {self.url} does not know {path}: run `auditwired migrate`", 404)
+        if answer.status_code in (401, 403):
+            raise RegistryError(
+                f"schema registry {self.url} refused {method} {path} ({answer.status_code}): it wants credentials, and Auditwire "
+                "sends none: let it answer this host without, or check AUDITWIRE_SCHEMA_REGISTRY_URL",
+                answer.status_code,
+            )
         if answer.is_error:
             raise RegistryError(
                 f"schema registry {self.url} answered {answer.status_code} to {method} {path}", answer.status_code

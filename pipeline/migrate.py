@@ -63,8 +63,9 @@ def archive(values: settings.Migrate) -> list[str]:
     s3 = buckets.admin_client(
         values.s3_endpoint, values.s3_region, values.s3_access_key_id, values.s3_secret_access_key.get_secret_value()
     )
-    done = buckets.archive_bucket(s3, values.s3_bucket, values.object_lock_mode, values.object_lock_days)
-    return done + buckets.extract_bucket(s3, values.s3_extract_bucket, values.extract_days)
+    with buckets.explained(values.s3_endpoint, values.s3_access_key_id):
+        done = buckets.archive_bucket(s3, values.s3_bucket, values.object_lock_mode, values.object_lock_days)
+        return done + buckets.extract_bucket(s3, values.s3_extract_bucket, values.extract_days)
 
 
 STEPS: tuple[Step, ...] = (kafka, registry, tables, jobs, archive)

@@ -20,6 +20,13 @@ import pyarrow as pa
 
 CHUNK = 1 << 18
 ACCESS_CODES = frozenset((192, 193, 194, 516))
+HINTS = {
+    60: " (no such table: run `auditwired migrate`)",
+    81: " (no such database: run `auditwired migrate`, compare AUDITWIRE_NAMESPACE)",
+    241: " (it has not enough memory: try again later, or give it more)",
+    243: " (its disk is full: make room on the server)",
+    497: " (the user lacks a right: docs/operations.md lists what each ClickHouse user may)",
+}
 Points = Callable[[str], None]
 
 
@@ -150,10 +157,12 @@ class Client:
             return
         if code in ACCESS_CODES:
             raise AccessError(
-                f"ClickHouse {self.url} refused the name or password of user {self.user}: correct the user's settings", code
+                f"ClickHouse {self.url} refused the name or password of user {self.user}: correct the part's CLICKHOUSE_USER and "
+                "CLICKHOUSE_PASSWORD settings (docs/configuration.md)",
+                code,
             )
         name = (re.findall(r"\(([A-Z][A-Z_0-9]+)\)", answer.text) or [f"HTTP {answer.status_code}"])[-1]
-        said = f": {answer.text.strip()[:2000]}" if quote else ""
+        said = HINTS.get(code, "") + (f": {answer.text.strip()[:2000]}" if quote else "")
         raise ClickHouseError(f"ClickHouse {self.url} answered {code} {name} to user {self.user}{said}", code, name)
 
     def _translated(self) -> _Translated:

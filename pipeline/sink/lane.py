@@ -261,6 +261,8 @@ class Lane:
         """
         counting.went_back(self._parts.store.name, exc)
         if isinstance(exc, RegistryError) and self._phase in ("replaying", "gathering"):
+            if self.trouble != str(exc):
+                logger.warning("%s: waiting: %s", self.place, exc, extra=self._where())
             self.trouble, self._wake = str(exc), self._parts.clock() + 2.0
             return
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2**self._failures)

@@ -93,7 +93,7 @@ class KafkaTransport:
         except BufferError:
             raise Full from None
         except KafkaException as error:
-            raise DeliveryError(_refusal(error)) from None
+            raise DeliveryError(self._refused_by(error)) from None
 
     def flush(self, timeout: float) -> int:
         """See Transport."""
@@ -144,6 +144,8 @@ class KafkaTransport:
                 f"Kafka refused the credentials of user {self._user!r} ({error.str()}): "
                 "check AUDITWIRE_KAFKA_USERNAME, _PASSWORD and _SASL_MECHANISM"
             )
+        if error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            return self._may_not_write()
         if error.code() == KafkaError._SSL:
             return f"no TLS connection to Kafka ({error.str()}): check AUDITWIRE_KAFKA_SECURITY_PROTOCOL and ssl.ca.location"
         return (
@@ -151,10 +153,20 @@ class KafkaTransport:
             "check AUDITWIRE_KAFKA_BOOTSTRAP, AUDITWIRE_KAFKA_SECURITY_PROTOCOL and the network"
         )
 
+    def _refused_by(self, error: KafkaException) -> str:
+        failed = error.args and isinstance(error.args[0], KafkaError) and error.args[0].code() == KafkaError._FATAL
+        return f"{self._problem}; then close this client and make a new one" if failed and self._problem else _refusal(error)
+
+    def _may_not_write(self) -> str:
+        return (
+            f"Kafka user {self._user!r} may not write topic {self.topic}: use credentials of the SDK's kind, or have the "
+            f"platform team run `kafka-acls.sh --add --allow-principal User:{self._user} --producer --topic {self.topic}`"
+        )
+
     def _explained(self, error: KafkaError) -> str:
         code = error.code()
         if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return f"user {self._user!r} may not write topic {self.topic}: grant it, or use the SDK's own credentials"
+            return self._may_not_write()
         if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
             return f"topic {self.topic} does not exist: run `auditwired migrate`; check AUDITWIRE_NAMESPACE"
         if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
@@ -172,6 +184,7 @@ class _Running:
             self.producer = Producer({**config, "error_cb": heard, "logger": logging.getLogger("auditwire.kafka")})
         except KafkaException as error:
             raise ConfigurationError(f"Kafka's client refuses its settings ({error.args[0].str()}): correct them") from None
+        self._heard = heard
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="auditwire-reports", daemon=True)
         self._thread.start()
@@ -180,6 +193,9 @@ class _Running:
         while not self._stopping.is_set():
             try:
                 self.producer.poll(0.1)
+            except KafkaException as error:  # how the client tells that it has failed for good
+                self._heard(error.args[0])
+                self._stopping.wait(0.1)
             except Exception:
                 log.exception("a delivery callback failed")
 
