@@ -21,6 +21,7 @@ from pipeline import metrics
 from pipeline.export import audit
 from pipeline.export.errors import UnavailableError
 from pipeline.export.extract import Attempt, ChangedError, Covered, TooLargeError, manifest, write_manifest
+from pipeline.export.files import NoRoomError
 from pipeline.export.lease import CheckedStore, Lease, StoppedError
 from pipeline.export.queries import Query, Reading
 from pipeline.export.watermark import Complete
@@ -135,7 +136,6 @@ class Worker:
         stores.trail.record(
             audit.DELIVERED, job.tenant, audit.JOB_SECONDS, **_event(job, "success"), attributes={"rows": str(rows)}
         )
-        lease.check()
         stores.jobs.finish(job, [f.entry() for f in files], rows, stores.keep_days)
         metrics.EXPORT_JOBS.labels("done").inc()
         metrics.EXPORT_ROWS.inc(rows)
@@ -189,7 +189,7 @@ class Worker:
             log.warning("extract %s was cancelled, its files are still there: %s", job.id, exc)
 
 
-_KNOWN = (ClickHouseError, S3Error, PostgresError, MarksError, UnavailableError, ChangedError, TooLargeError)
+_KNOWN = (ClickHouseError, S3Error, PostgresError, MarksError, UnavailableError, ChangedError, TooLargeError, NoRoomError)
 
 
 def _passing(exc: Exception) -> bool:
