@@ -47,7 +47,7 @@ export class Api {
 
   async #json(method, path, options, token = this.#token) {
     const answer = await this.#fetch(method, path, options, token);
-    return answer.status === 204 ? null : answer.json();
+    return answer.status === 204 ? null : JSON.parse(await answer.text(), exact);
   }
 
   async #fetch(method, path, { query, body, signal }, token) {
@@ -73,6 +73,10 @@ export class Api {
     throw problem;
   }
 }
+
+// Whole numbers that JavaScript would round, such as a digest, are kept as their text.
+const exact = (_name, value, context) =>
+  (Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source ? context.source : value);
 
 function parameters(query) {
   const search = new URLSearchParams();

@@ -6,6 +6,7 @@ import { draw, legend, parts, table } from "./plot.js";
 const PAGE = 25;
 const COLUMNS = ["event_id", "occurred_at", "processed_ingested_at", "event_type", "outcome", "actor_id", "actor_name",
   "human_principal_id", "agent_id", "agent_name", "tool_name"];
+const START = { cursor: "", first: 0 }; // of a page: its cursor, and how many events are before it
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
 
 export class Events {
@@ -13,16 +14,16 @@ export class Events {
   #columns = [];
   #shown = null; // the selection that is on the screen
   #counts = null;
-  #cursors = [""]; // of the pages so far; the last is the shown one's
+  #pages = [START]; // those so far; the last is the shown one
   #next = null;
   #asking = null;
 
   constructor(api) {
     this.#api = api;
     for (const radio of document.querySelectorAll('input[name="by"]')) radio.addEventListener("change", () => this.#drawPlot());
-    for (const radio of document.querySelectorAll('input[name="order"]')) radio.addEventListener("change", () => this.#page([""]));
-    $("next").addEventListener("click", () => this.#page([...this.#cursors, this.#next]));
-    $("previous").addEventListener("click", () => this.#page(this.#cursors.slice(0, -1)));
+    for (const radio of document.querySelectorAll('input[name="order"]')) radio.addEventListener("change", () => this.#page([START]));
+    $("next").addEventListener("click", () => this.#page([...this.#pages, this.#next]));
+    $("previous").addEventListener("click", () => this.#page(this.#pages.slice(0, -1)));
     new ResizeObserver(() => this.#drawPlot()).observe($("plot"));
   }
 
@@ -34,7 +35,7 @@ export class Events {
   // Forgets what is on the screen.
   clear() {
     this.#asking?.abort();
-    [this.#shown, this.#counts, this.#cursors, this.#next] = [null, null, [""], null];
+    [this.#shown, this.#counts, this.#pages, this.#next] = [null, null, [START], null];
     for (const id of ["completeness", "overview", "events"]) $(id).hidden = true;
     for (const id of ["plot", "plot-table", "legend", "totals", "events-table"]) $(id).replaceChildren();
     if ($("detail").open) $("detail").close();
@@ -52,12 +53,12 @@ export class Events {
       const { tenant, from, to } = selection;
       const [counts, page, types] = await Promise.all([
         this.#api.get("/v1/counts", query, signal),
-        this.#api.get("/v1/events", { ...query, columns: COLUMNS.join(","), order: chosen("order"), limit: PAGE }, signal),
+        this.#read(selection, START, signal),
         this.#api.get("/v1/event-types", { tenant, from, to }, signal),
       ]);
       [this.#shown, this.#counts] = [selection, counts];
       this.#drawCounts();
-      this.#drawPage(page, [""]);
+      this.#drawPage(page, [START]);
       announce(`${plural(counts.total, "event")}. ${$("completeness").textContent}`);
       return types.event_types;
     } catch (problem) {
@@ -73,7 +74,7 @@ export class Events {
   #busy(busy) {
     for (const id of ["overview", "events"]) $(id).setAttribute("aria-busy", busy);
     $("next").disabled = busy || !this.#next;
-    $("previous").disabled = busy || this.#cursors.length < 2;
+    $("previous").disabled = busy || this.#pages.length < 2;
   }
 
   #drawCounts() {
@@ -101,14 +102,23 @@ export class Events {
     $("plot-table").replaceChildren(table(this.#counts, shown, this.#shown));
   }
 
-  async #page(cursors) {
+  // One page. The service may answer with an empty one that has a next one, where events are far apart.
+  async #read(selection, { cursor }, signal) {
+    const query = { ...asked(selection), columns: COLUMNS.join(","), order: chosen("order"), limit: PAGE };
+    for (let at = cursor; ;) {
+      const page = await this.#api.get("/v1/events", { ...query, cursor: at }, signal);
+      if (page.events.length || !page.next_cursor) return page;
+      at = page.next_cursor;
+    }
+  }
+
+  async #page(pages) {
     if (!this.#shown) return;
     this.#busy(true);
     clearProblem();
     const { signal } = this.#asking;
     try {
-      const query = { ...asked(this.#shown), columns: COLUMNS.join(","), order: chosen("order"), limit: PAGE, cursor: cursors.at(-1) };
-      this.#drawPage(await this.#api.get("/v1/events", query, signal), cursors);
+      this.#drawPage(await this.#read(this.#shown, pages.at(-1), signal), pages);
       $("events-table").scrollTo(0, 0);
       announce($("page-number").textContent);
     } catch (problem) {
@@ -118,24 +128,14 @@ export class Events {
     }
   }
 
-  #drawPage(page, cursors) {
-    [this.#cursors, this.#next] = [cursors, page.next_cursor];
-    const byIngest = this.#shown.time === "ingested";
-    const head = [byIngest ? "Ingested (UTC)" : "Time (UTC)", "Event type", "Outcome", "Actor", "For", "Agent", "Tool"];
-    const cell = (name, ...children) => el("td", { role: "cell", "data-label": name }, ...children);
-    const row = (event) => el("tr", { role: "row" },
-      el("th", { scope: "row", role: "rowheader" }, el("button", { type: "button", class: "link", "data-event": event.event_id, onclick: () => this.#detail(event) },
-        time(byIngest ? event.processed_ingested_at : event.occurred_at), el("span", { class: "visually-hidden" }, " details"))),
-      cell("Type", event.event_type), cell("Outcome", outcome(event.outcome)), cell("Actor", named(event.actor_id, event.actor_name)),
-      cell("For", event.human_principal_id || null), cell("Agent", named(event.agent_id, event.agent_name)), cell("Tool", event.tool_name || null));
-    const first = (cursors.length - 1) * PAGE;
-    $("page-number").textContent = page.events.length
-      ? `Events ${number(first + 1)} to ${number(first + page.events.length)} of ${number(this.#counts.total)}, page ${number(cursors.length)}`
+  #drawPage({ events, next_cursor: cursor }, pages) {
+    const { first } = pages.at(-1);
+    [this.#pages, this.#next] = [pages, cursor && { cursor, first: first + events.length }];
+    $("page-number").textContent = events.length
+      ? `Events ${number(first + 1)} to ${number(first + events.length)} of ${number(this.#counts.total)}, page ${number(pages.length)}`
       : "No events";
-    $("events-table").replaceChildren(page.events.length
-      ? el("table", { role: "table" }, el("caption", { class: "visually-hidden" }, $("page-number").textContent),
-        el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...head.map((text) => el("th", { scope: "col", role: "columnheader" }, text)))),
-        el("tbody", { role: "rowgroup" }, ...page.events.map(row)))
+    const show = (event) => this.#detail(event);
+    $("events-table").replaceChildren(events.length ? rows(events, this.#shown.time === "ingested", show)
       : el("p", { class: "empty" }, "No event fits the selection."));
     this.#busy(false);
   }
@@ -145,11 +145,25 @@ export class Events {
     try {
       const path = `/v1/events/${encodeURIComponent(event.event_id)}`;
       const found = await this.#api.get(path, { tenant: this.#shown.tenant });
-      detail(found.event ?? found, this.#columns);
+      detail(found.event, found.conflicts, this.#columns);
     } catch (problem) {
       showProblem(problem);
     }
   }
+}
+
+// The table of a page. Its roles are stated, as a phone's layout shows rows as cards.
+function rows(events, byIngest, show) {
+  const head = [byIngest ? "Ingested (UTC)" : "Time (UTC)", "Event type", "Outcome", "Actor", "For", "Agent", "Tool"];
+  const cell = (name, ...children) => el("td", { role: "cell", "data-label": name }, ...children);
+  const row = (event) => el("tr", { role: "row" },
+    el("th", { scope: "row", role: "rowheader" }, el("button", { type: "button", class: "link", "data-event": event.event_id, onclick: () => show(event) },
+      time(byIngest ? event.processed_ingested_at : event.occurred_at), el("span", { class: "visually-hidden" }, " details"))),
+    cell("Type", event.event_type), cell("Outcome", outcome(event.outcome)), cell("Actor", named(event.actor_id, event.actor_name)),
+    cell("For", event.human_principal_id || null), cell("Agent", named(event.agent_id, event.agent_name)), cell("Tool", event.tool_name || null));
+  return el("table", { role: "table" }, el("caption", { class: "visually-hidden" }, $("page-number").textContent),
+    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, ...head.map((text) => el("th", { scope: "col", role: "columnheader" }, text)))),
+    el("tbody", { role: "rowgroup" }, ...events.map(row)));
 }
 
 const asked = ({ tenant, from, to, time: kind, filters }) =>
@@ -171,21 +185,26 @@ function completeness(counts, selection) {
 const CLASSES = { fact: "Facts", personal: "Personal", content: "Content" };
 
 // One event in full: what is empty is left out, the rest stands by class with the meaning of each column.
-function detail(event, columns) {
+function detail(event, conflicts, columns) {
   const dialog = $("detail");
-  const filled = columns.filter(({ name }) => ![null, undefined, ""].includes(event[name]) && !(Array.isArray(event[name]) && !event[name].length));
-  const group = (kind) => {
-    const fields = filled.filter((column) => column.class === kind);
-    return fields.length ? [el("h3", null, CLASSES[kind]), el("dl", { class: "fields-of" }, ...fields.map((c) =>
-      el("div", null, el("dt", { title: c.doc }, c.name), el("dd", null, shown(event[c.name], c.type)))))] : [];
-  };
+  const others = conflicts.map((other, i) => el("details", null, el("summary", null, `Other event ${i + 1} of this id`), ...fields(other, columns)));
   dialog.replaceChildren(
     el("div", { class: "card-head" }, el("h2", { id: "detail-title", tabindex: "-1" }, event.event_type),
       el("button", { type: "button", onclick: () => dialog.close() }, "Close")),
-    el("p", null, time(event.occurred_at), " UTC ", outcome(event.outcome ?? "")),
-    ...Object.keys(CLASSES).flatMap(group));
+    el("p", null, time(event.occurred_at), " UTC ", outcome(event.outcome)),
+    conflicts.length ? el("p", { class: "notice open" }, `${plural(conflicts.length, "other event")} with other content came under this event's id.`) : null,
+    ...others, ...fields(event, columns));
   dialog.showModal();
   $("detail-title").focus();
+}
+
+function fields(event, columns) {
+  const filled = columns.filter(({ name }) => ![null, undefined, ""].includes(event[name]) && event[name].length !== 0);
+  return Object.entries(CLASSES).flatMap(([kind, title]) => {
+    const of = filled.filter((column) => column.class === kind);
+    return of.length ? [el("h3", null, title), el("dl", { class: "fields-of" }, ...of.map((c) =>
+      el("div", null, el("dt", { title: c.doc }, c.name), el("dd", null, shown(event[c.name], c.type)))))] : [];
+  });
 }
 
 function shown(value, kind) {
