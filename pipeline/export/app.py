@@ -48,12 +48,13 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
     def client() -> Client:
         return Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 300)
 
-    watermark = Watermark(values.namespace, lambda: kafka_marks.Positions(cluster), client(), values.settle_seconds)
+    clickhouse = client()
+    watermark = Watermark(values.namespace, lambda: kafka_marks.Positions(cluster), clickhouse, values.settle_seconds)
     return Stores(
         namespace=values.namespace,
         jobs=Jobs(dsn, values.namespace, worker, values.lease_seconds),
         definitions=Definitions(dsn, values.namespace),
-        clickhouse=client(),
+        clickhouse=clickhouse,
         reader=client,
         bucket=bucket,
         trail=audit.Trail(lambda: audit.connect(values), enabled=audited),
