@@ -13,12 +13,14 @@ from pathlib import Path
 
 import yaml
 
+from connectors.clickhouse import ddl
 from infra.stack import state
 from infra.stack.server import StackError
 
 FILE = "analysts.yaml"
 DEMO = ("demo", "acme")
-READS = ("events", "tool_calls", "denials_and_failures", "sessions", "model_usage", "approvals", "who_did_what_for_whom")
+VIEWS = ("tool_calls", "denials_and_failures", "sessions", "model_usage", "approvals", "who_did_what_for_whom")
+READS = ("events", *VIEWS)
 LIMITS = {
     "max_execution_time": 30,
     "max_rows_to_read": 1_000_000_000,
@@ -38,7 +40,7 @@ FREE = (
 """Settings that change the form of an answer at most; clients send some of them unasked."""
 
 QUOTAS: dict[int, dict[str, int]] = {
-    60: {"queries": 600},
+    60: {"queries": 1200},
     3600: {"read_rows": 20_000_000_000, "result_rows": 10_000_000, "execution_time": 1200},
 }
 """Seconds → what a user may use up in so many seconds."""
@@ -115,8 +117,14 @@ def quota() -> str:
 
 
 def grant(namespace: str) -> str:
-    """What an analyst of a tenant may read in one namespace."""
-    return "GRANT " + ", ".join(f"SELECT ON `{namespace}`.{name}" for name in READS)
+    """What an analyst of a tenant may read in one namespace.
+
+    Column by column: who may read a whole table may also ask mergeTreeAnalyzeIndexes and virtual columns about rows of others.
+    """
+    columns = f"SELECT({', '.join(ddl.columns())}) ON `{namespace}`.events"
+    return "GRANT " + ", ".join(
+        [f"SHOW COLUMNS ON `{namespace}`.events", columns, *(f"SELECT ON `{namespace}`.{view}" for view in VIEWS)]
+    )
 
 
 def _sha256(text: str) -> str:

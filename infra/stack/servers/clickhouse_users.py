@@ -11,7 +11,11 @@ from infra.stack.servers.analysts import Analyst
 
 HEAD = f"""<clickhouse>
   <profiles>
-    <default><async_insert>0</async_insert></default>
+    <!-- chdb's table function Python looks for objects of the process that runs it, and ends a server where there is none. -->
+    <default>
+      <async_insert>0</async_insert><allow_python_table_function>0</allow_python_table_function>
+      <constraints><allow_python_table_function><readonly/></allow_python_table_function></constraints>
+    </default>
 {analysts.profile()}  </profiles>
   <quotas>
     <default><interval><duration>3600</duration></interval></default>
