@@ -64,6 +64,8 @@ def unit_of(name: str) -> str:
 
 _UNITS = {
     "_timestamp_seconds": "Unix time, seconds",
+    "_until_seconds": "Unix time, seconds",
+    "_since_seconds": "Unix time, seconds",
     "_seconds": "seconds",
     "_bytes": "bytes",
     "_ratio": "part of 1",
