@@ -7,6 +7,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -114,7 +115,7 @@ class Files:
     def abandon(self) -> None:
         """Let go of the open file."""
         if self._part is not None:
-            self._part.out.file.close()
+            self._part.out.drop()
 
     def _write(self, chunk: pa.RecordBatch) -> None:
         part = self._part = self._part or _Part(self._form, self._schema)
@@ -140,6 +141,21 @@ class _Part:
         self.rows = 0
 
 
+class NoRoomError(Exception):
+    """The folder of temporary files is full; the text says which. Trying again later can help."""
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise NoRoomError(
+            f"{tempfile.gettempdir()} takes no more of an extract's file ({exc.strerror}): make room there, or set TMPDIR to a "
+            f"folder with more than {FILE_BYTES >> 20} MB"
+        ) from exc
+
+
 class Hashed:
     """A file without a name that knows the size and the SHA-256 of what was written."""
 
@@ -152,13 +168,20 @@ class Hashed:
     def write(self, data: bytes) -> int:
         """Arrow hands over buffers, which have a length only as a view."""
         view = memoryview(data)
-        self.file.write(view)
+        with _room():
+            self.file.write(view)
         self._sha256.update(view)
         self.size += view.nbytes
         return view.nbytes
 
     def flush(self) -> None:
-        self.file.flush()
+        with _room():
+            self.file.flush()
+
+    def drop(self) -> None:
+        """Close the file; on a full disk that tries to write once more what is given up."""
+        with suppress(OSError):
+            self.file.close()
 
     def writable(self) -> bool:
         return True
@@ -181,8 +204,10 @@ class Hashed:
 
 
 def stored(store: Store, key: str, name: str, rows: int, out: Hashed) -> File:
-    """Store what was written and forget it here. Raises S3Error."""
-    with out.file:
+    """Store what was written and forget it here. Raises S3Error, NoRoomError."""
+    try:
         out.flush()
         store.put(key, Path(f"/proc/self/fd/{out.file.fileno()}"), {"sha256": out.sha256})
+    finally:
+        out.drop()
     return File(name, rows, out.size, out.sha256)
