@@ -208,7 +208,7 @@ class Lane:
             self._opened = False
             raise _OffsetRefused("the broker refused the position, or a batch there cannot be read: see the log")
         if self.edge != self.position:
-            log.warning("%s: records from %s on did not arrive, asking again", self.name, self.position)
+            log.warning("%s: records from %s on did not arrive, asking again", self.name, self.position, extra=self._where())
             metrics.PROCESSOR_REWINDS.inc()
             self._rewind()
 
@@ -240,12 +240,13 @@ class Lane:
             return
         if isinstance(exc, Blocked):
             self.alarm = exc.alarm
-            log.error("%s is stopped at %s: %s", self.name, self.position, exc)
+            log.error("%s is stopped at %s: %s", self.name, self.position, exc, extra=self._where())
             await self._pause(5.0)
         elif isinstance(exc, _HandlerFailed):
             self._handler_errors += 1
             metrics.PROCESSOR_HANDLER_FAILURES.inc()
-            log.error("%s: a stage failed at %s (%s), again", self.name, self.position, exc, exc_info=exc.__cause__)
+            said = "%s: a stage failed at %s (%s), again"
+            log.error(said, self.name, self.position, exc, exc_info=exc.__cause__, extra=self._where())
             await self._pause(min(5.0, 0.1 * 2**self._handler_errors))
         else:
             await self._after_client_error(exc)
@@ -254,7 +255,8 @@ class Lane:
         self._opened = False
         metrics.PROCESSOR_SESSIONS_LOST.inc()
         metrics.PROCESSOR_FENCED.inc(fenced(exc))
-        log.warning("%s: session ended at %s by %s, opening another", self.name, self.position, _named(exc))
+        said = "%s: session ended at %s by %s, opening another"
+        log.warning(said, self.name, self.position, _named(exc), extra=self._where())
         if not fenced(exc):
             self._client_errors += 1
             await self._pause(min(5.0, 0.1 * 2**self._client_errors))
@@ -265,6 +267,9 @@ class Lane:
                 EXIT_STUCK, f"{self.name}: refused {self._fenced} times in a row: is another deployment using the same namespace?"
             )
         await self._pause(self._host.fenced_pause * (1.0 + random.random()))  # noqa: S311
+
+    def _where(self) -> dict[str, str | int | None]:
+        return {"place": self.name, "offset": self.position}
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -12,12 +12,16 @@ import sys
 import threading
 import time
 import traceback
-from types import TracebackType
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal
 
 OURS = ("pipeline.", "connectors.", "auditwire.", "schemas.", "infra.")
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 FRAMES = 12
+_WITHIN: ContextVar[Mapping[str, str | int]] = ContextVar("within", default=MappingProxyType({}))
 Info = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
@@ -67,9 +71,19 @@ def message_of(record: logging.LogRecord) -> str:
     return text.partition("\n")[0] if record.name == "asyncio" else text
 
 
+@contextmanager
+def within(**fields: str | int) -> Iterator[None]:
+    """Positions and ids that every line of this thread or task gets meanwhile."""
+    token = _WITHIN.set({**_WITHIN.get(), **fields})
+    try:
+        yield
+    finally:
+        _WITHIN.reset(token)
+
+
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What the caller gave as ``extra``: positions and ids."""
-    return {name: value for name, value in vars(record).items() if name not in STANDARD}
+    """What the caller gave as ``extra`` or through `within`: positions and ids."""
+    return {**_WITHIN.get(), **{name: value for name, value in vars(record).items() if name not in STANDARD}}
 
 
 def exception_of(record: logging.LogRecord) -> dict[str, Any] | None:

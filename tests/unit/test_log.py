@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from connectors.ranges import StoreError
-from pipeline.log import ConsoleFormatter, JsonFormatter
+from pipeline.log import ConsoleFormatter, JsonFormatter, within
 
 CANARY = "canary-4711"
 
@@ -54,6 +54,12 @@ def test_a_line_says_when_who_what_and_where() -> None:
         "message": "raw[3] is\nstopped",
         "fields": {"partition": 3, "offset": 17},
     }
+
+
+def test_fields_of_the_work_at_hand_are_in_every_line_of_it() -> None:
+    with within(extract="e1"), within(attempt=2):
+        assert as_json(record("begins", offset=3))["fields"] == {"extract": "e1", "attempt": 2, "offset": 3}
+    assert "fields" not in as_json(record("idle"))
 
 
 LEAKS = [
