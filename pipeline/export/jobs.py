@@ -25,6 +25,7 @@ from pipeline.export.files import NoRoomError
 from pipeline.export.lease import CheckedStore, Lease, StoppedError
 from pipeline.export.queries import Query, Reading
 from pipeline.export.watermark import Complete
+from pipeline.log import within
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
@@ -90,7 +91,8 @@ class Worker:
                 job = self._stores.jobs.claim()
                 self.problem = None
                 if job is not None:
-                    self._work(job)
+                    with within(extract=str(job.id), attempt=job.attempt):
+                        self._work(job)
                     continue
             except (PostgresError, UnavailableError) as exc:
                 if str(exc) != self.problem:
