@@ -77,7 +77,7 @@ class ReferenceWriter:
         """Drop the producer with whatever it still holds; never raises."""
         with suppress(KafkaException):
             self._producer.purge()
-        with suppress(KafkaException):
+        with suppress(KafkaException, SystemError):  # a fenced one raises either; freeing it ends its threads
             self._producer.close()
 
     def _config(self) -> dict[str, Any]:
