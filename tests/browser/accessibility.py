@@ -36,7 +36,7 @@ _CONTRAST = """() => {
   }
   return poor;
 }"""
-_NAMELESS = re.compile(rf"^\s*- ({'|'.join(CONTROLS)})(?: \[[^\]]*\])*:?(?: |$)", re.MULTILINE)
+_NAMELESS = re.compile(rf"^\s*- ({'|'.join(CONTROLS)})(?: \[[^\]]*\])*(?::.*)?$", re.MULTILINE)
 
 
 def faults(page: Page) -> list[str]:

@@ -65,8 +65,13 @@ def test_a_keyboard_is_enough(visitor: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_focused()
     way = tab_to(page, "From (UTC)")
     assert way[0] == "Tenant"
-    page.get_by_label("From (UTC)").fill("2026-11-02T00:00:00")
-    page.get_by_label("To, not included (UTC)").fill("2026-11-03T00:00:00")
+    for name, day in (("From (UTC)", "11022026"), ("To, not included (UTC)", "11032026")):
+        if focused(page)[0] != name:
+            tab_to(page, name)
+        keys.type(day)  # month, day, year
+        keys.press("ArrowRight")
+        keys.type("120000AM")
+    assert page.get_by_label("To, not included (UTC)").input_value() == "2026-11-03T00:00"
     tab_to(page, "Show events")
     keys.press("Enter")
     expect(page.locator("#live")).to_contain_text("603 events")

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, Response
+from playwright.sync_api import Browser, Page
 
 from infra.stack.stack import CHECKOUT
 from pipeline.export import page as compliance_page
@@ -50,7 +50,7 @@ def pages(browser: Browser, addresses: tuple[str, str]) -> Iterator[tuple[Page, 
     both = context.new_page(), context.new_page()
     for page, address in zip(both, addresses, strict=True):
         page.goto(address)
-        page.get_by_label("Token").wait_for()
+        page.get_by_label("Token", exact=True).wait_for()
     yield both
     context.close()
 
@@ -76,6 +76,14 @@ def test_the_policy_keeps_it_out_and_without_it_it_goes_through(pages: tuple[Pag
         assert bool(page.evaluate(WENT_THROUGH)) is through
 
 
+def answers_to(page: Page) -> list[str]:
+    """What the page gets from elsewhere from now on; elsewhere answers nothing."""
+    answered: list[str] = []
+    page.on("response", lambda response: answered.append(response.url))
+    page.route("http://elsewhere.example.com/**", lambda route: route.fulfill(body=""))
+    return answered
+
+
 @pytest.mark.parametrize("kind", ["img", "fetch", "frame"])
 def test_nothing_is_asked_of_anybody_else(pages: tuple[Page, Page], kind: str) -> None:
     ask = {
@@ -85,9 +93,7 @@ def test_nothing_is_asked_of_anybody_else(pages: tuple[Page, Page], kind: str) -
         " document.body.append(f); })",
     }[kind]
     for page, reached in zip(pages, (False, True), strict=True):
-        answered: list[Response] = []
-        page.on("response", answered.append)
-        page.route("http://elsewhere.example.com/**", lambda route: route.fulfill(body=""))
+        answered = answers_to(page)
         page.evaluate(ask, "http://elsewhere.example.com/x")
         assert bool(answered) is reached
 

@@ -24,6 +24,7 @@ SWITCHES = [
     "--disable-sync",
 ]
 SECONDS = 30_000.0
+expect.set_options(timeout=SECONDS)
 OLGA, ANTON, NORA = TOKENS
 
 
@@ -78,7 +79,7 @@ class Visit:
 
     def sign_in(self, name: str = OLGA) -> None:
         self.page.goto(self.url + "/")
-        self.page.get_by_label("Token").fill(TOKENS[name])
+        self.page.get_by_label("Token", exact=True).fill(TOKENS[name])
         self.page.get_by_role("button", name="Sign in").click()
         expect(self.page.get_by_role("heading", level=1)).to_have_text("Events")
 
@@ -132,7 +133,9 @@ class Visit:
 @contextmanager
 def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Visit]:
     """A visit in a fresh profile; at its end nothing may have gone wrong."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "accept_downloads": True, **options})
+    context = browser.new_context(
+        **{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, "accept_downloads": True, **options}
+    )
     try:
         visit = Visit(context.new_page(), url)
         yield visit

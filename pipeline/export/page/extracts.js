@@ -36,7 +36,10 @@ export class Extracts {
     $("limits").textContent = `${told.length ? `Your limits: ${told.join(", ")}. ` : ""}Files are kept for 7 days at most.`;
     const box = (c) => el("label", { class: "check" }, el("input", { type: "checkbox", name: "column", value: c.name, checked: c.class === "fact" }), ` ${c.name}`);
     const group = (kind, title) => el("fieldset", null, el("legend", null, title), ...columns.filter((c) => c.class === kind).map(box));
-    $("column-list").replaceChildren(group("fact", "Facts"), group("personal", "Personal"), group("content", "Content"));
+    const tick = (all) => () => { for (const one of document.querySelectorAll('input[name="column"]')) one.checked = all; };
+    const ticks = el("div", { class: "actions" }, el("button", { type: "button", onclick: tick(true) }, "Choose all"),
+      el("button", { type: "button", onclick: tick(false) }, "Choose none"));
+    $("column-list").replaceChildren(ticks, group("fact", "Facts"), group("personal", "Personal"), group("content", "Content"));
     this.clear();
   }
 
