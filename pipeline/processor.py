@@ -239,16 +239,20 @@ class Processor:
     _looked = 0.0
 
     async def _look(self) -> None:
-        """Ends of the owned partitions, by a client that has nothing to do with Faust's."""
+        """Ends of the owned partitions, by a client that has nothing to do with Faust's.
+
+        Without any, the end of the first one: an outage takes the partitions away, and must show all the same.
+        """
         self._looked = time.monotonic()
-        loop = asyncio.get_running_loop()
-        for partition, lane in self.owned().items():
+        loop, owned = asyncio.get_running_loop(), self.owned()
+        for partition in owned or (0,):
             try:
                 _, end = await loop.run_in_executor(self._pool, self._offsets.watermarks, self._topics.raw, partition)
             except Exception as exc:
-                log.warning("the end of %s is not to be had: %s", lane.name, type(exc).__name__)
+                log.warning("the end of %s[%d] is not to be had: %s", self._topics.raw, partition, type(exc).__name__)
                 return
-            metrics.PROCESSOR_LAG.labels(str(partition)).set(lane.lag(end))
+            if partition in owned:
+                metrics.PROCESSOR_LAG.labels(str(partition)).set(owned[partition].lag(end))
         self._answered = time.monotonic()
         self._note_owned()
 
