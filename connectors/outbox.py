@@ -77,7 +77,7 @@ class KafkaOutbox:
     """
 
     def __init__(self, config: Config, bound_seconds: float = 10.0, *, wait_for_reports: bool = True) -> None:
-        self._bound, self._wait = bound_seconds, wait_for_reports
+        self._bound, self._wait, self._bootstrap = bound_seconds, wait_for_reports, config["bootstrap.servers"]
         self._user = str(config.get("sasl.username", ""))
         self._watch = ErrorWatch(config["bootstrap.servers"], self._user, self._on_error, logger)
         self._trouble: str | None = "Kafka has not answered yet"
@@ -167,7 +167,7 @@ class KafkaOutbox:
                 batch.future.set_result(None)
             else:
                 said = denied(batch.failed, self._user, "Write", batch.topic) or self._watch.explain()
-                self._trouble = said or f"Kafka did not confirm records ({batch.failed.name()})"
+                self._trouble = said or f"Kafka {self._bootstrap} did not confirm records ({batch.failed.name()})"
                 batch.future.set_exception(NotConfirmed(self._trouble))
                 batch.future.exception()  # the waiter may be gone
 

@@ -132,6 +132,7 @@ def test_kafka_away_is_said_by_every_part_that_needs_it(own: Space, fault_stack:
                 says(part)
         for part in parts:
             wait_until(part.healthy, 150, part.story)
+            assert part.lines() is not None, "in an outage too every line is JSON"
 
 
 def says(part: PartProcess) -> None:

@@ -14,22 +14,24 @@ import pytest
 
 from connectors.avro import RecordCodec
 from tests import archive_bucket
+from tests.export_service import TOKENS, wait, write_principals
 from tests.parts import PartProcess
 from tests.processing import bodies, event_frame, ledger, produce, read_all, rows, wait_until
-from tests.scrape import strange, total
+from tests.scrape import Sample, strange, total
 from tests.sinks import clickhouse
 from tests.space import Space
 
-SERVED = ("ingest", "processor", "clickhouse-sink", "archive-sink", "lag-exporter")
+SERVED = ("ingest", "processor", "clickhouse-sink", "archive-sink", "lag-exporter", "export", "reference-publisher")
 
 
 @dataclass
 class World:
-    """All parts but the export service, with traffic gone through them; ``begun`` is when it was sent."""
+    """All parts, with traffic gone through them; ``begun`` is when it was sent, ``early`` what the sinks said then."""
 
     space: Space
     parts: dict[str, PartProcess] = field(default_factory=dict)
     begun: float = 0.0
+    early: dict[str, list[Sample]] = field(default_factory=dict)
 
     def total(self, part: str, name: str, **labels: str) -> float:
         return total(self.parts[part].scrape(), name, **labels)
@@ -73,10 +75,22 @@ def traffic(world: World) -> None:
     assert world.post("/v1/events", elements, token="unknown").status_code == 401
 
 
+def extract(world: World) -> None:
+    """An extract of the receiver's ten events, and a request without a token."""
+    url = f"http://{world.space.env['AUDITWIRE_EXPORT_LISTEN']}"
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKENS['olga@example.com']}"}, timeout=60) as client:
+        day = {"tenant": "demo", "from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
+        answer = client.post("/v1/extracts", json=day)
+        assert answer.status_code == 202, answer.text
+        assert wait(client, answer.json()["id"])["state"] == "done"
+    assert httpx.get(f"{url}/v1/extracts/x", timeout=60).status_code == 401
+
+
 @pytest.fixture(scope="module")
 def world(new_space: Callable[[], Space]) -> Iterator[World]:
     space = new_space()
     space.provision()
+    write_principals(space.folder / "export-principals.yaml")
     made = World(space)
     with ExitStack() as stack:
         for name in SERVED:
@@ -86,6 +100,9 @@ def world(new_space: Callable[[], Space]) -> Iterator[World]:
         made.begun = time.time()
         traffic(made)
         made.settled()
+        made.early = {sink: made.parts[f"{sink}-sink"].scrape() for sink in ("clickhouse", "archive")}
+        extract(made)
+        made.settled()  # the service's own audit events too
         yield made
 
 
@@ -157,7 +174,7 @@ def test_the_sinks_count_what_the_stores_hold(world: World) -> None:
 def test_latency_is_counted_for_every_event_and_is_plausible(world: World) -> None:
     took = time.time() - world.begun
     for sink in ("clickhouse", "archive"):
-        scraped = world.parts[f"{sink}-sink"].scrape()
+        scraped = world.early[sink]
         stored = total(scraped, "auditwire_sink_events_total")
         for since in ("emitted", "received"):
             assert total(scraped, "auditwire_sink_latency_seconds_count", since=since) == stored
@@ -166,6 +183,14 @@ def test_latency_is_counted_for_every_event_and_is_plausible(world: World) -> No
         old = total(scraped, "auditwire_sink_latency_seconds_bucket", since="emitted", le="+Inf")
         old -= total(scraped, "auditwire_sink_latency_seconds_bucket", since="emitted", le="86400.0")
         assert old == 10, "the receiver's events happened in January"
+
+
+def test_the_export_service_counts_extracts_and_answers(world: World) -> None:
+    assert world.total("export", "auditwire_export_jobs_total", outcome="done") == 1
+    assert world.total("export", "auditwire_export_jobs_total", outcome="failed") == 0
+    assert world.total("export", "auditwire_export_rows_total") == 10
+    assert world.total("export", "auditwire_export_requests_total", route="/v1/extracts", status="202") == 1
+    assert world.total("export", "auditwire_export_requests_total", route="/v1/extracts/{id}", status="401") == 1
 
 
 @pytest.mark.parametrize("part", SERVED)
