@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 
-from pipeline.export.watermark import EPOCH, Safety
+from pipeline.export.watermark import EPOCH, Complete, Safety, Watermark
+from tests import export_service, processing
+from tests.sinks import SinkProcess
 from tests.space import Space
 from tests.watermark_world import World
 
@@ -117,3 +120,49 @@ def test_it_never_goes_back_and_is_kept_for_a_moment(world: World) -> None:
     assert world.ask(watermark).until >= first
     world.drain()
     assert world.violations() == []
+
+
+def test_the_real_parts_bring_it_up_to_now_also_on_quiet_partitions(provisioned: Space) -> None:
+    """Duplicates, junk and transaction markers at the logs' ends do not hold it back; producers write all the while."""
+    world = World(provisioned)
+    frame = processing.event_frame(provisioned)
+    good = [frame + body for body in processing.bodies(processing.rows(60, tenant_id="demo", source="s", source_event_id=str))]
+    over = threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            processing.produce(provisioned, [(n % 2, value) for n, value in enumerate([*good[:20], b"junk", *good[:20]])])
+
+    writer = threading.Thread(target=write)
+    processor, sink = processing.Worker(provisioned), SinkProcess(provisioned)
+    try:
+        with sink:
+            writer.start()
+            watermark = world.watermark()
+            answers = [world.ask(watermark)]
+            processing.wait_until(lambda: moved(world, watermark, answers), 90, processor.text)
+            over.set()
+            writer.join()
+            end = time.time()
+            processing.produce(provisioned, [(2, good[50]), (2, b"junk")])
+            processing.wait_until(lambda: world.ask(world.watermark()).until.timestamp() > end + 1, 90, processor.text)
+    finally:
+        over.set()
+        processor.kill()
+    with export_service.clickhouse(provisioned) as client:
+        for complete in world.asked:
+            marks = " OR ".join(f"(kafka_partition = {p} AND kafka_offset >= {e})" for p, e in complete.marks.ends.items())
+            sql = (
+                f"SELECT count() FROM {provisioned.name}.events WHERE ({marks})"
+                " AND processed_ingested_at < fromUnixTimestamp64Milli({until:Int64})"
+            )
+            assert client.rows(sql, {"until": millis(complete.until)}) == [[0]]
+    world.close()
+
+
+def moved(world: World, watermark: Watermark, answers: list[Complete]) -> bool:
+    """It went on twenty times while events came in."""
+    now = world.ask(watermark)
+    if now.until > answers[-1].until:
+        answers.append(now)
+    return len(answers) > 20
