@@ -98,7 +98,7 @@ const countAxis = (frame, ticks) => ticks.flatMap((tick) => [
   svg("text", { class: "tick", x: LEFT - 8, y: frame.y(tick) + 4, "text-anchor": "end" }, compact(tick))]);
 
 function timeAxis(frame) {
-  const { step, ticks } = timeTicks(frame.start, frame.end, Math.max(2, Math.floor(frame.width / 90)));
+  const { step, ticks } = timeTicks(frame.start, frame.end, Math.max(2, Math.floor(frame.width / 64)));
   return ticks.flatMap((at) => [
     svg("line", { class: "axis", x1: frame.x(at), x2: frame.x(at), y1: frame.y(0), y2: frame.y(0) + 4 }),
     svg("text", { class: "tick", x: Math.min(Math.max(frame.x(at), LEFT + 8), frame.width - 24), y: HEIGHT - 6, "text-anchor": "middle" }, tickLabel(at, step))]);
