@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Request
 
@@ -27,7 +28,7 @@ class Service:
     principals: Principals
     stores: Stores
     worker: Worker
-    cursor_key: bytes = b""
+    cursor_key: bytes
     buckets: Buckets = field(default_factory=Buckets)
 
 
@@ -104,8 +105,6 @@ def strict_query(*names: str) -> Callable[[Request], None]:
 
 def decoded(request: Request) -> list[tuple[str, str]]:
     """The query's parameters. Raises RefusedError (422) where they are no UTF-8: the framework would put marks in their place."""
-    from urllib.parse import parse_qsl
-
     try:
         text = request.scope["query_string"].decode("ascii")
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=2000)

@@ -134,8 +134,8 @@ class Pages:
                     events.append(event)
                     size += len(event)
         if len(events) != len(keys):
-            hint = "Ask again."
-            raise RefusedError(409, "changed", "The events changed while they were read.", hint, tenant=self.reading.query.tenant)
+            error, hint = "The events changed while they were read.", "Ask again."
+            raise RefusedError(409, "changed", error, hint, tenant=self.reading.query.tenant, retry_after=1)
         return events, keys[-1]
 
     def _batches(self, sql: str, params: Params) -> Generator[pa.RecordBatch, None, None]:
