@@ -12,7 +12,8 @@ Questions that analysts ask, each a file of plain ClickHouse SQL with parameters
 tenant `demo`'s analyst. With the shell set up as in [analysts](../analysts.md#the-first-answer), from the root of the checkout:
 
 ```sh
-curl -sS "$AUDITWIRE_CLICKHOUSE_URL/?database=audit&default_format=PrettyCompactMonoBlock" -K .auditwire/analyst.curl \\
+curl -sS "$AUDITWIRE_CLICKHOUSE_URL/?database=audit&default_format=PrettyCompactMonoBlock" \\
+  --user "$AUDITWIRE_CLICKHOUSE_USER:$AUDITWIRE_CLICKHOUSE_PASSWORD" \\
   -F 'param_tenant=demo' -F 'param_from=2026-11-01 00:00:00' -F 'param_to=2099-01-01 00:00:00' \\
   -F 'query=<docs/queries/01-high-risk-tools.sql'
 ```

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from connectors.clickhouse import ddl
 from infra.stack import state
 from infra.stack.server import StackError
 
@@ -116,16 +116,36 @@ def quota() -> str:
     return f"    <analyst>\n{intervals}    </analyst>\n"
 
 
-def grant(namespace: str) -> str:
+def grants(namespace: str) -> list[str]:
     """What an analyst of a tenant may read in one namespace.
 
-    Column by column: who may read a whole table may also ask mergeTreeAnalyzeIndexes and virtual columns about rows of others.
+    Without the columns that tell of parts: they count rows of others, and who may read a table as a whole may also ask
+    mergeTreeAnalyzeIndexes what lies in it.
     """
-    columns = f"SELECT({', '.join(ddl.columns())}) ON `{namespace}`.events"
-    return "GRANT " + ", ".join(
-        [f"SHOW COLUMNS ON `{namespace}`.events", columns, *(f"SELECT ON `{namespace}`.{view}" for view in VIEWS)]
-    )
+    read = ", ".join(f"SELECT ON `{namespace}`.{name}" for name in READS)
+    hidden = "_part, _part_offset, _part_starting_offset, _partition_id, _block_number, _block_offset"
+    return [f"GRANT SHOW COLUMNS ON `{namespace}`.events, {read}", f"REVOKE SELECT({hidden}) ON `{namespace}`.events"]
 
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def server_sql(namespace: str = "audit") -> str:
+    """Profile, quota and role as SQL for a server of one's own."""
+    free = "CHANGEABLE_IN_READONLY"
+    limits = [f"{name} = {limit} MIN 1 MAX {limit} {free}" for name, limit in LIMITS.items()]
+    settings = ["readonly = 1", *limits, *(f"{n} = {v}" for n, v in FIXED.items()), *(f"{name} {free}" for name in FREE)]
+    quotas = [
+        f"FOR INTERVAL {seconds} second MAX {', '.join(f'{n} = {v}' for n, v in limits.items())}"
+        for seconds, limits in QUOTAS.items()
+    ]
+    return (
+        "CREATE SETTINGS PROFILE auditwire_analyst SETTINGS\n    " + ",\n    ".join(settings) + ";\n"
+        "CREATE ROLE auditwire_analyst SETTINGS PROFILE 'auditwire_analyst';\n"
+        "CREATE QUOTA auditwire_analyst KEYED BY user_name\n    "
+        + ",\n    ".join(quotas)
+        + "\n    TO auditwire_analyst;\n"
+        + textwrap.fill(f"{grants(namespace)[0]} TO auditwire_analyst;", 120, subsequent_indent="    ")
+        + f"\n{grants(namespace)[1]} FROM auditwire_analyst;"
+    )

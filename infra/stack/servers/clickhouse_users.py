@@ -55,7 +55,7 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequ
         digest = _sha256(secrets[f"clickhouse_{name}"])
         users.append(_user(name, digest, queries, "analyst" if name == "analyst" else "default"))
     for one in of_tenants:
-        queries = [analysts.grant(n) for n in namespaces]
+        queries = [query for n in namespaces for query in analysts.grants(n)]
         users.append(_user(one.user, one.password_sha256, queries, "analyst", _filters(one.tenant, namespaces)))
     return HEAD + "".join(users) + "  </users>\n</clickhouse>\n"
 
