@@ -177,7 +177,7 @@ function completeness(counts, selection) {
   const late = selection.time === "occurred" ? " Events that happened earlier and arrive late are added when they come." : "";
   $("completeness").textContent = counts.complete
     ? `✓ The range is complete: everything that arrived until ${until} UTC is in.${late}`
-    : `◔ Complete up to ${until} UTC; the range ends later, at ${moment(selection.to)} UTC. What comes in between is not in yet.${late}`;
+    : `◔ Complete up to ${until} UTC; the range ends later, at ${moment(selection.to)} UTC. What arrived after that may not be in yet.${late}`;
   $("completeness").className = counts.complete ? "notice complete" : "notice open";
   $("completeness").hidden = false;
 }
