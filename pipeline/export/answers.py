@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline import metrics
@@ -71,10 +72,15 @@ def unavailable(_request: Request, exc: Exception) -> JSONResponse:
     return _problem(503, "A server behind the export service does not answer or refuses.", hint, {"Retry-After": "5"})
 
 
-def no_route(_request: Request, exc: Exception) -> JSONResponse:
-    """404 and 405 of paths that do not exist."""
+def no_route(request: Request, exc: Exception) -> JSONResponse:
+    """404 of paths that do not exist, 405 of methods that a path does not have; ``Allow`` has those of all its routes."""
     found = cast(HTTPException, exc)
-    return _problem(found.status_code, f"{found.detail}.", "The paths and methods are described at /docs.", found.headers)
+    headers = dict(found.headers or {})
+    if found.status_code == 405:
+        paths = request.app.openapi()["paths"].items()
+        methods = {m.upper() for path, of in paths if compile_path(path)[0].match(request.url.path) for m in of}
+        headers["Allow"] = ", ".join(sorted(methods)) or headers.get("Allow", "GET")
+    return _problem(found.status_code, f"{found.detail}.", "The paths and methods are described at /docs.", headers)
 
 
 def broken(_request: Request, exc: Exception) -> JSONResponse:

@@ -22,7 +22,7 @@ _DEFINED = ("time", "filters", "columns", "format")
 
 
 def _body(model: type[models.DefinitionRequest | models.RangeRequest]) -> dict[str, Any]:
-    return {"requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}, "required": True}}
+    return {"requestBody": {"content": {"application/json": {"schema": models.body_schema(model)}}, "required": True}}
 
 
 @router.post(

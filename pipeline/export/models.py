@@ -76,6 +76,20 @@ _SHOWN_DEFINITION: JsonDict = {
 }
 
 
+def body_schema(model: type[BaseModel]) -> JsonDict:
+    """The model's JSON Schema in one piece, for OpenAPI: its own definitions put in where they are referred to."""
+    whole = model.model_json_schema()
+    defined = whole.pop("$defs", {})
+
+    def put_in(part: Any) -> Any:
+        if isinstance(part, dict):
+            return put_in(defined[part["$ref"].rpartition("/")[2]]) if "$ref" in part else {k: put_in(v) for k, v in part.items()}
+        return [put_in(item) for item in part] if isinstance(part, list) else part
+
+    found: JsonDict = put_in(whole)
+    return found
+
+
 class ExtractRequest(BaseModel):
     """What to extract: the events of one tenant that happened, or were ingested, in ``[from, to)``."""
 
@@ -93,7 +107,7 @@ class ExtractRequest(BaseModel):
     columns: list[str] | None = Field(None, min_length=1, description="Columns and their order; all where this is left out.")
     format: Format = Field("parquet", description="Form of the files: parquet (zstd), jsonl, or csv with a header line.")
     time: TimeField = Field("occurred", description="Which time the range is of: `occurred_at`, or `processed_ingested_at`.")
-    require_complete: bool = Field(False, description="Refuse (409) where `to` is later than `complete_until`.")
+    require_complete: StrictBool = Field(False, description="Refuse (409) where `to` is later than `complete_until`.")
 
 
 class Progress(BaseModel):
@@ -180,7 +194,7 @@ class RangeRequest(BaseModel):
 
     from_: Time = Field(alias="from", description="First moment, inclusive: ISO 8601 with a zone.")
     to: Time = Field(description="Last moment, exclusive: ISO 8601 with a zone; after `from`.")
-    require_complete: bool = Field(False, description="Refuse (409) where `to` is later than `complete_until`.")
+    require_complete: StrictBool = Field(False, description="Refuse (409) where `to` is later than `complete_until`.")
 
 
 class ShownSchedule(Schedule):

@@ -19,7 +19,8 @@ from pipeline.export.files import MANIFEST
 
 router = APIRouter()
 ExtractId = Annotated[str, Path(alias="id", description="Id of the extract.", max_length=64, examples=[models.EXAMPLE_ID])]
-_BODY = {"content": {"application/json": {"schema": models.ExtractRequest.model_json_schema()}}, "required": True}
+_NAMES: dict[str, Any] = {"pattern": r"^(manifest\.json|part-[0-9]{5}\.(parquet|jsonl|csv))$"}
+_BODY = {"content": {"application/json": {"schema": models.body_schema(models.ExtractRequest)}}, "required": True}
 _TYPES: dict[str, Any] = {t: {"schema": {"type": "string", "format": "binary"}} for t in formats.MEDIA_TYPES.values()}
 
 
@@ -152,7 +153,7 @@ def download(
     made: Made,
     asker: Asker,
     number: ExtractId,
-    name: Annotated[str, Path(description="A file's name.", max_length=64, examples=[MANIFEST])],
+    name: Annotated[str, Path(description="A file's name.", max_length=64, examples=[MANIFEST], json_schema_extra=_NAMES)],
 ) -> Response:
     """Streams one file, or `manifest.json`. Whoever downloads needs the right to the tenant at this moment."""
     job = _job(made, asker, number)

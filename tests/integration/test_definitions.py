@@ -143,6 +143,12 @@ def test_nobody_sees_another_tenants_definitions_and_extracts(olga: httpx.Client
     assert {olga.get(f"/v1/{kind}", headers=nora).status_code for kind in ("definitions", "extracts")} == {403}
 
 
+def test_a_wrong_method_is_told_the_right_ones(olga: httpx.Client) -> None:
+    for path, allowed in (("extracts", "GET, POST"), ("extracts/x", "DELETE, GET"), ("definitions", "GET, POST")):
+        answer = olga.put(f"/v1/{path}")
+        assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
 def test_lists_come_in_pages(olga: httpx.Client) -> None:
     saved = [save(olga, name=f"n{i}")["id"] for i in range(5)]
     asked = [olga.post(f"/v1/definitions/{i}/extracts", json={k: DAY[k] for k in ("from", "to")}).json()["id"] for i in saved]
