@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 import schemas
 from connectors import avro, parquet
@@ -126,5 +127,5 @@ def overwrite(space: Space, key: str, change: Callable[[pa.Table], pa.Table], pa
     assert stored is not None
     bucket.download(key, path)
     table = change(pa.Table.from_batches(list(parquet.read(path))))
-    parquet.write(path, table.combine_chunks().to_batches(), {})
+    pq.write_table(table, path, store_schema=False)
     bucket.put(key, path, stored.metadata)
