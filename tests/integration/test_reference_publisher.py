@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from connectors.reference_publish import KEPT, PublishError, ReferenceWriter
 from connectors.reference_topic import ReferenceTopicError
 from infra.stack.server import base_environment
 from pipeline import migrate, settings
+from pipeline.reference.check import DOCUMENT_BYTES
+from pipeline.reference.model import canonical
 from pipeline.reference.publisher import Publisher, audit_event
 from tests.references import apply, cluster, document, held, reader, store, until, worker
 from tests.space import Space
@@ -173,6 +176,20 @@ def test_kafka_forgets_old_documents_and_keeps_the_newest(provisioned: Space) ->
     with reader(provisioned) as live:
         live.wait_loaded()
         assert live.current() == (str(KEPT + 3), document(f"t{KEPT + 2}"))
+
+
+def test_the_largest_document_that_check_lets_through_goes_through_kafka(provisioned: Space) -> None:
+    dice = random.Random(1)
+    tools = [{"name": f"t{n}", "definitions": {"1": dice.randbytes(100).hex()}} for n in range(DOCUMENT_BYTES // 250)]
+    text = canonical({"tool": tools})
+    assert 0.9 * DOCUMENT_BYTES < len(text.encode()) <= DOCUMENT_BYTES
+    revision, _ = store(provisioned).apply(text, "ana@example.com", "x" * 2000)
+    one = writer(provisioned)
+    one.publish(revision, audit_event(revision, provisioned.name))
+    one.close()
+    with reader(provisioned) as live:
+        live.wait_loaded()
+        assert live.current() == ("1", text)
 
 
 def test_a_revision_that_kafka_lost_is_published_again_without_a_second_event(provisioned: Space) -> None:
