@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from connectors.kafka import SILENT, Cluster, ErrorWatch, error_of
+from connectors.kafka_commits import Commits
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -45,6 +46,7 @@ class Observer:
         self._cluster = cluster
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
         self._admin = AdminClient({**cluster.config(error_cb=self._watch), **SILENT})
+        self._commits = Commits(cluster, self._watch)
 
     def partitions(self) -> dict[str, list[int]]:
         """Partitions with a leader of every topic that this user may see."""
@@ -74,18 +76,17 @@ class Observer:
 
     def group(self, group: str, places: Iterable[Place]) -> Group:
         """Members and commits of a group."""
-        asked = [TopicPartition(*p) for p in places] or None
+        asked: dict[str, list[int]] = {}
+        for topic, partition in places:
+            asked.setdefault(topic, []).append(partition)
         try:
-            commits = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, asked)], require_stable=False, request_timeout=ASK_SECONDS
-            )[group].result(ASK_SECONDS)
-            said = self._admin.describe_consumer_groups([group], request_timeout=ASK_SECONDS)[group]
-            about = _described(said)
+            about = _described(self._admin.describe_consumer_groups([group], request_timeout=ASK_SECONDS)[group])
+            found = {topic: self._commits.of(group, topic, numbers, ASK_SECONDS) for topic, numbers in asked.items()}
         except KafkaException as exc:
             raise self._error(f"tell about group {group}", exc) from exc
         members = about.members if about is not None else []
         owned = frozenset((tp.topic, tp.partition) for m in members if m.assignment for tp in m.assignment.topic_partitions)
-        committed = {(tp.topic, tp.partition): int(tp.offset) for tp in commits.topic_partitions if tp.offset >= 0}
+        committed = {(t, p): offset for t, ends in found.items() for p, offset in ends.items() if offset is not None}
         return Group(len(members), owned, committed)
 
     def retention_ms(self, topics: Iterable[str]) -> dict[str, int]:

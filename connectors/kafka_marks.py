@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka import SILENT, Cluster, ErrorWatch, consumer_config, denied, error_of
+from connectors.kafka_commits import Commits
 from connectors.kafka_partitions import TopicError, topic_id_of
 
 MOVING = frozenset(
@@ -88,6 +89,7 @@ class Positions:
         self._cluster, self._timeout = cluster, timeout
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
         self._admin = AdminClient({**cluster.config(error_cb=self._watch), **SILENT})
+        self._commits = Commits(cluster, self._watch)
 
     def topic_id(self, topic: str) -> str:
         """UUID of a topic."""
@@ -119,16 +121,10 @@ class Positions:
 
     def committed(self, group: str, topic: str, partitions: list[int]) -> dict[int, int | None]:
         """Partition → committed offset of a group; what an open transaction is about to commit does not count."""
-        wanted = [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in partitions])]
-
-        def ask() -> Any:
-            return self._admin.list_consumer_group_offsets(wanted, request_timeout=self._timeout)[group].result()
-
-        found = self._asked(f"how far group {group} is", ask)
-        for place in found.topic_partitions:
-            if place.error is not None:
-                raise MarksError(f"group {group} on {topic}[{place.partition}]: {place.error.str()}", passing=True)
-        return {p.partition: p.offset if p.offset >= 0 else None for p in found.topic_partitions}
+        found: dict[int, int | None] = self._asked(
+            f"how far group {group} is", lambda: self._commits.of(group, topic, partitions, self._timeout)
+        )
+        return found
 
     def _offsets(self, topic: str, asked: Mapping[int, Any]) -> dict[int, tuple[int, int]]:
         wanted = {TopicPartition(topic, p): spec for p, spec in asked.items()}

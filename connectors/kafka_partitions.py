@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -67,9 +66,8 @@ def may_join(cluster: Cluster, topic: str, group: str, timeout: float = 15.0) ->
     """At a part's start: Kafka answers, takes the password, and lets the user see topic and group. Raises TopicError."""
     topic_id_of(cluster, topic, timeout)
     admin = AdminClient({**cluster.config(), **SILENT})
-    wanted = [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])]
     try:
-        admin.list_consumer_group_offsets(wanted, request_timeout=timeout)[group].result()
+        admin.describe_consumer_groups([group], request_timeout=timeout)[group].result()
     except KafkaException as exc:
         said = denied(error_of(exc), cluster.username, "Read", group)
         if said is not None:  # a coordinator that moves or starts is the group's own business

@@ -65,3 +65,15 @@ def test_the_project_names_no_package_registry() -> None:
         check=False,
     ).stdout
     assert [line for line in found.splitlines() if "tests/test_docs.py" not in line] == []
+
+
+def test_nobody_asks_the_admin_client_for_commits() -> None:
+    """docs/decisions/0008: the call ends the process where the coordinator has moved."""
+    found = subprocess.run(
+        ["git", "grep", "-lE", r"\.list_consumer_group_offsets\(", "--", "*.py"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    assert found == ""

@@ -65,8 +65,9 @@ def explained(dsn: str, exc: psycopg.Error) -> PostgresError:
         return PostgresError(text, passing=False)
     if "password authentication failed" in str(exc):
         return PostgresError(f"{place} refused the password of user {user}: correct the POSTGRES_DSN setting", passing=False)
-    if isinstance(exc, psycopg.OperationalError) and f'database "{where.get("dbname", "")}" does not exist' in str(exc):
-        return PostgresError(f"{place}: there is no such database: create it, then run `auditwired migrate`", passing=False)
     if isinstance(exc, psycopg.OperationalError):
-        return PostgresError(f"{place} does not answer: is it up, is the POSTGRES_DSN setting right?", passing=True)
+        absent = f'database "{where.get("dbname", "")}" does not exist' in str(exc)
+        remedy = "there is no such database: create it, then run `auditwired migrate`"
+        silent = "does not answer: is it up, is the POSTGRES_DSN setting right?"
+        return PostgresError(f"{place}: {remedy}" if absent else f"{place} {silent}", passing=not absent)
     return PostgresError(f"{place} refused a statement ({type(exc).__name__}, {exc.sqlstate})", passing=False)
