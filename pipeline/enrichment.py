@@ -29,6 +29,7 @@ class Reference:
         """Begin to read; returns at once."""
         self._topic.start()
         metrics.PROCESSOR_REFERENCE_AGE.set_function(self._topic.age)
+        metrics.PROCESSOR_REFERENCE_REVISION.set_function(self._number)
 
     def close(self) -> None:
         """Stop reading."""
@@ -47,7 +48,6 @@ class Reference:
         with self._lock:
             if self._ready is None or (self._follow and self._ready[0] != newest):
                 self._ready = newest, Lookup(self._usable(*newest))
-                metrics.PROCESSOR_REFERENCE_REVISION.set(int(newest[0]) if newest[0].isdecimal() else 0)
                 metrics.PROCESSOR_REFERENCE_SINCE.set(time.time())
             return self._ready[1]
 
@@ -58,6 +58,11 @@ class Reference:
         except ReferenceTopicError:
             return f"events wait for the reference data: {self._topic.problem()}"
         return None
+
+    def _number(self) -> float:
+        """The newest revision read, also while no event comes."""
+        revision = self._topic.current()[0] if self.missing() is None else ""
+        return float(revision) if revision.isdecimal() else 0.0
 
     def _usable(self, revision: str, document: str) -> Snapshot:
         if not revision:

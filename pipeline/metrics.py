@@ -105,7 +105,8 @@ PROCESSOR_RAW_DELETED = Gauge(
 )
 
 PROCESSOR_REFERENCE_REVISION = Gauge(
-    "auditwire_processor_reference_revision", "Number of the revision of the reference data in use; 0 where none was published."
+    "auditwire_processor_reference_revision",
+    "Number of the revision of the reference data that the next batch is enriched under; 0 where none was published.",
 )
 PROCESSOR_REFERENCE_SINCE = Gauge(
     "auditwire_processor_reference_since_seconds", "When this process took it into use, seconds since 1970 (UTC)."

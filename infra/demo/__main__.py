@@ -1,4 +1,4 @@
-"""`make demo`: starts everything, feeds real input through it, shows what each user sees, and stops."""
+"""`make demo`: starts everything, feeds real input through it, shows what each of the four users sees, and stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra.demo import feed, show
+from infra.demo import feed, show, sre
 from infra.stack import Stack, env, own, report
 from infra.stack.__main__ import busy
 from infra.stack.install import InstallError
@@ -63,14 +63,20 @@ def _supervisor(directory: Path, console: Console) -> Supervisor:
 def _demo(running: Supervisor, directory: Path, sessions: int, console: Console) -> None:
     settings = {**running.env, **env.looker_in(running.stack.state, running.env)}
     report.write_files(directory, running.env, env.looker_in(running.stack.state, running.env))
-    console.rule("1  Input", align="left")
+    console.rule("1  What an agent team sees", align="left")
+    feed.development(console)
+    feed.reference(settings, console)
+    sre.reference_in_use(settings)
     fed = feed.everything(settings, sessions, console)
     console.rule("2  Stored, exactly once, in two stores", align="left")
     show.stored(settings, fed, console)
     console.rule("3  What an analyst sees", align="left")
     show.analyst(settings, fed, console)
     console.rule("4  What compliance gets", align="left")
+    show.overview(settings, fed, console)
     show.extract(settings, fed, directory / "extract", console)
+    console.rule("5  What an SRE sees", align="left")
+    sre.show(settings, fed, console)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Input of the demo: two tenants' agents through the SDK, GitLab's webhooks through the receiver, a retry and a broken body."""
+"""Input of the demo: reference data, two tenants' agents through the SDK, GitLab's webhooks, a retry and a broken body."""
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +20,7 @@ from infra.demo.platform import sessions
 from infra.stack.stack import CHECKOUT
 
 PAYLOADS = CHECKOUT / "tests" / "fixtures" / "gitlab"
+REFERENCE = CHECKOUT / "examples" / "reference"
 TENANTS = ("demo", "acme")
 
 
@@ -31,6 +35,40 @@ class Fed:
     events: dict[str, int]
     start: datetime
     end: datetime
+
+
+def reference(settings: Mapping[str, str], console: Console) -> None:
+    """Apply the example documents as an operator does; returns once they are published. Raises DemoError."""
+    command = [
+        "reference",
+        "apply",
+        str(REFERENCE),
+        "--reason",
+        "what the demo's agents and tools are",
+        "--by",
+        "platform@example.com",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *command], env=dict(settings), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise DemoError(f"auditwired reference apply ended with {done.returncode}: {done.stdout}{done.stderr}")
+    console.print(
+        "  auditwired reference apply examples/reference: who answers for which agent and tool, and how risky a tool is"
+    )
+    for line in done.stdout.splitlines()[-2:]:
+        console.print(f"  {line}", highlight=False)
+
+
+def development(console: Console) -> None:
+    """What an agent team sees before there is any server: the development mode prints events."""
+    out = io.StringIO()
+    with AuditClient.development("demo-platform", tenant="demo", stream=out) as client:
+        for event in list(sessions("demo", 1, 7, datetime.now(UTC)))[3:6]:
+            client.record(event)
+    console.print("  AuditClient.development(...), no server needed:")
+    for line in out.getvalue().splitlines():
+        console.print(f"    {line}", highlight=False, markup=False)
 
 
 def everything(settings: Mapping[str, str], per_tenant: int, console: Console) -> Fed:

@@ -92,13 +92,13 @@ def _session(tenant: str, number: int, dice: random.Random, at: datetime) -> Ite
         "model.requested",
         model_name=agent.model,
         prompt=f"Please look at issue {number} and propose a fix.",
-        input_tokens=dice.randrange(200, 9000),
         tools_offered=offered,
     )
     yield event(
         "model.responded",
         model_name=agent.model,
         response="I will read the file first.",
+        input_tokens=dice.randrange(200, 9000),
         output_tokens=dice.randrange(20, 900),
         cost_usd=round(dice.uniform(0.001, 0.2), 6),
         duration_ms=dice.uniform(300, 4000),

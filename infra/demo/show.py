@@ -21,7 +21,8 @@ from rich.table import Table
 from infra.demo.feed import DemoError, Fed
 from infra.demo.platform import PLANTED_SECRET
 
-__all__ = ["DemoError", "analyst", "extract", "stored"]
+__all__ = ["DemoError", "analyst", "extract", "overview", "stored"]
+COUNT = "SELECT count() FROM audit.events WHERE NOT match(event_type, '^(export|reference)\\\\.')"  # without Auditwire's own
 
 
 def stored(settings: Mapping[str, str], fed: Fed, console: Console) -> None:
@@ -31,14 +32,14 @@ def stored(settings: Mapping[str, str], fed: Fed, console: Console) -> None:
         bar = progress.add_task("  stored in ClickHouse", total=total)
 
         def all_there() -> bool:
-            count = int(_query(settings, "SELECT count() FROM audit.events WHERE NOT startsWith(event_type, 'export.')").strip())
+            count = int(_query(settings, COUNT).strip())
             progress.update(bar, completed=count)
             return count >= total
 
         _until(all_there, 60, "ClickHouse does not get all events: see log/processor.log and log/clickhouse-sink.log")
         bar = progress.add_task("  stored in the archive", total=None)
         _until(lambda: _fsck(settings)[0] == 0, 60, f"fsck finds differences: {_fsck(settings)[1]}")
-    seen = int(_query(settings, "SELECT count() FROM audit.events WHERE NOT startsWith(event_type, 'export.')").strip())
+    seen = int(_query(settings, COUNT).strip())
     if seen != total:
         raise DemoError(f"{total} events were acknowledged, {seen} are stored")
     console.print(f"  {total} events acknowledged, {seen} stored, each once. auditwired fsck:")
@@ -53,21 +54,29 @@ def _fsck(settings: Mapping[str, str]) -> tuple[int, str]:
 
 
 def analyst(settings: Mapping[str, str], fed: Fed, console: Console) -> None:
-    """Plain SQL."""
+    """Plain SQL on the table and on the views."""
     _table(
         settings,
         console,
-        "Which agents called which tools, and what came of it (tenant acme)",
-        "SELECT agent_name, tool_name, countIf(event_type = 'tool.invoked') AS calls, countIf(outcome = 'denied') AS denied,"
-        " countIf(outcome = 'failure') AS failed, countIf(event_type = 'approval.approved') AS approved FROM audit.events"
-        " WHERE tenant_id = 'acme' AND tool_name != '' GROUP BY ALL ORDER BY calls + denied DESC LIMIT 6",
+        "Tools by risk: who answers for them, and what came of the calls (tenant acme, view tool_calls)",
+        "SELECT processed_tool_risk AS risk, tool_name, tool_owner, countIf(event_type = 'tool.invoked') AS calls,"
+        " countIf(outcome = 'denied') AS denied, countIf(outcome = 'failure') AS failed FROM audit.tool_calls"
+        " WHERE tenant_id = 'acme' GROUP BY ALL ORDER BY indexOf(['critical', 'high', 'medium', 'low'], risk), calls LIMIT 5",
     )
     _table(
         settings,
         console,
         "Who did what for whom: a denied secret",
-        "SELECT occurred_at, agent_name, human_principal_id AS on_behalf_of, tool_name, outcome, policy_id FROM audit.events"
-        " WHERE event_type = 'tool.denied' AND tool_name = 'read_secret' ORDER BY occurred_at LIMIT 3",
+        "SELECT toString(occurred_at, 'UTC') AS at, agent_name, human_principal_id AS for_whom, tool_name, outcome"
+        " FROM audit.who_did_what_for_whom WHERE event_type = 'tool.denied' AND tool_name = 'read_secret' ORDER BY at LIMIT 3",
+    )
+    _table(
+        settings,
+        console,
+        "Where events and reference data disagree",
+        "SELECT arrayJoin(processed_flags) AS flag, tenant_id, count() AS events, any(agent_name) AS example FROM audit.events"
+        " WHERE processed_flags != [] AND session_id != '' GROUP BY flag, tenant_id ORDER BY flag, tenant_id LIMIT 6",
+        must_have=("agent_version_deprecated", "tool_category_differs=write"),
     )
     _table(
         settings,
@@ -81,6 +90,24 @@ def analyst(settings: Mapping[str, str], fed: Fed, console: Console) -> None:
     if leaked != "0":
         raise DemoError(f"{leaked} events hold the planted secret: redaction failed")
     console.print("  The planted GitLab token is in none of them.")
+
+
+def overview(settings: Mapping[str, str], fed: Fed, console: Console) -> None:
+    """What the compliance page shows: counts over time, and up to where they are complete."""
+    console.print(f"  The page: {settings['AUDITWIRE_EXPORT_URL']}/ (choose, see, extract, download; `make up` keeps it running)")
+    asked = {"tenant": "demo", "from": fed.start.isoformat(), "to": fed.end.isoformat()}
+    headers = {"Authorization": f"Bearer {settings['AUDITWIRE_EXPORT_TOKEN']}"}
+    counts = _checked(
+        httpx.get(f"{settings['AUDITWIRE_EXPORT_URL']}/v1/counts", params=asked, headers=headers, timeout=30)
+    ).json()
+    worst = [one for one in counts["series"] if one["outcome"] in ("denied", "failure", "error")]
+    listed = ", ".join(f"{one['total']} {one['event_type']} ({one['outcome']})" for one in worst[:4])
+    console.print(f"  GET /v1/counts: {counts['total']} events of tenant demo, among them {listed}")
+    console.print(
+        f"  asked up to {asked['to']}, complete up to {counts['complete_until']}: said, not silently short", highlight=False
+    )
+    if counts["complete"]:
+        raise DemoError("a range that ends in the future is called complete")
 
 
 def extract(settings: Mapping[str, str], fed: Fed, folder: Path, console: Console) -> None:
@@ -122,8 +149,10 @@ def _summary(manifest: dict[str, Any], fed: Fed, folder: Path, console: Console)
     console.print(
         f"  {len(files)} Parquet file, {events.num_rows} events, {events.num_columns} columns, SHA-256 as in manifest.json"
     )
-    marks = manifest.get("high_water_marks", manifest.get("high_water", {}))
-    console.print(f"  complete up to these positions of the clean topic: {json.dumps(marks)}", highlight=False)
+    ends = {mark["partition"]: mark["end_offset"] for mark in manifest["high_water"]}
+    console.print(
+        f"  complete up to {manifest['complete_until']}, and to these offsets of the clean topic: {ends}", highlight=False
+    )
     table = Table("event type", "outcome", "events", title="The extract in short", title_justify="left")
     counts = events.group_by(["event_type", "outcome"]).aggregate([([], "count_all")]).sort_by([("count_all", "descending")])
     for row in counts.slice(0, 8).to_pylist():
@@ -131,12 +160,14 @@ def _summary(manifest: dict[str, Any], fed: Fed, folder: Path, console: Console)
     console.print(table)
 
 
-def _table(settings: Mapping[str, str], console: Console, title: str, sql: str) -> None:
+def _table(settings: Mapping[str, str], console: Console, title: str, sql: str, must_have: tuple[str, ...] = ()) -> None:
     lines = [line.split("\t") for line in _query(settings, sql + " FORMAT TSVWithNames").splitlines()]
     table = Table(*lines[0], title=title, title_justify="left", caption=sql, caption_justify="left")
     for line in lines[1:]:
         table.add_row(*line)
     console.print(table)
+    if len(lines) == 1 or any(text not in {line[0] for line in lines} for text in must_have):
+        raise DemoError(f"{title}: the answer lacks what was fed ({', '.join(must_have) or 'it is empty'})")
 
 
 def _query(settings: Mapping[str, str], sql: str, **values: str) -> str:
