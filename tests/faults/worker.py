@@ -4,6 +4,7 @@ TEST_PARTITION: work on that raw partition alone, without Faust and group, from 
 TEST_DIE="point:occurrence:signal" sends the signal to itself there; TEST_SAFETY switches mechanisms off ("shared_id,…");
 TEST_MISCHIEF is the share of chunks that Faust "loses", doubles or delays, drawn with TEST_SEED. TEST_STALLED: seconds without
 progress after which it calls itself unwell.
+TEST_UNFOLLOWED: the reference data stay as they were first read.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def main() -> int:
         points=dying_at(os.environ.get("TEST_DIE", "")),
         deliver=mischievous(share, seed),
         lost_after=2.0 if share else 10.0,
+        follow_reference="TEST_UNFOLLOWED" not in os.environ,
         stalled_after=float(os.environ.get("TEST_STALLED", "120")),
     )
     if "TEST_PARTITION" in os.environ:
