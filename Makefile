@@ -1,7 +1,7 @@
 # Auditwire. `make help` says what there is.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := schemas connectors pipeline infra tests bench
+SOURCES := schemas connectors pipeline infra examples tests bench
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
