@@ -31,8 +31,9 @@ def exporter(space: Space, **overrides: object) -> Exporter:
     return Exporter(values, Observer(cluster_of(dict(values))))
 
 
-def look(exporter: Exporter) -> None:
+def look(exporter: Exporter) -> bool:
     exporter.look(time.monotonic(), time.time())
+    return True
 
 
 def of_raw(name: str, partition: int = 0) -> float:
@@ -56,15 +57,15 @@ def test_lag_age_members_and_stall_are_those_of_the_group(space: Space) -> None:
     assert sample("auditwire_group_partitions_unowned", group="processor") == 4
     worker = Worker(space)
     try:
-        wait_until(lambda: (look(seen), of_raw("group_lag"))[1] == 0, 60, worker.text)
+        wait_until(lambda: look(seen) and of_raw("group_lag") == 0, 60, worker.text)
         assert (of_raw("group_committed_offset"), of_raw("group_stalled_seconds")) == (10, 0)
-        wait_until(lambda: (look(seen), sample("auditwire_group_partitions_unowned", group="processor"))[1] == 0, 30)
+        wait_until(lambda: look(seen) and sample("auditwire_group_partitions_unowned", group="processor") == 0, 30)
         assert sample("auditwire_group_members", group="processor") == 1
     finally:
         worker.kill()
     write(space, 5, 10)
     written = time.time()
-    wait_until(lambda: (look(seen), of_raw("group_stalled"))[1] == 1, 30)
+    wait_until(lambda: look(seen) and of_raw("group_stalled") == 1, 30)
     assert of_raw("group_lag") == 5
     assert of_raw("group_lag_seconds") == pytest.approx(time.time() - written, abs=2.0)
     assert of_raw("group_retention_used_ratio") == pytest.approx(of_raw("group_lag_seconds") / 1_209_600, rel=0.01)
@@ -122,7 +123,7 @@ def test_an_open_transaction_shows(space: Space) -> None:
     look(seen)
     assert sample("auditwire_topic_open_records", topic="ledger", partition="1") == 1
     producer.abort_transaction(30)
-    wait_until(lambda: (look(seen), sample("auditwire_topic_open_records", topic="ledger", partition="1"))[1] == 0, 20)
+    wait_until(lambda: look(seen) and sample("auditwire_topic_open_records", topic="ledger", partition="1") == 0, 20)
 
 
 def refused(message: Any) -> bool:
