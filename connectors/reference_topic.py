@@ -152,7 +152,9 @@ class ReferenceTopic:
         return self._trouble
 
     def age(self) -> float:
-        """Seconds since Kafka last answered about the topic, at most a few while all is well; before that, since the start."""
+        """Seconds since what is in use was known to be what the topic says, at most a few while all is well; before the first
+        load, since the start.
+        """
         return time.monotonic() - self._heard
 
     def close(self) -> None:
@@ -167,12 +169,19 @@ class ReferenceTopic:
             watch = ErrorWatch(self._cluster.bootstrap, self._cluster.username)
             try:
                 self._session(watch)
-            except (ReferenceTopicError, RegistryError, KafkaException) as exc:
-                text = str(exc) if not isinstance(exc, KafkaException) else watch.explain() or f"{self._topic}: {exc}"
+            except Exception as exc:  # whatever it is: without this thread a processor would wait, or grow stale, for ever
+                text = self._said(exc, watch)
                 if text != self._trouble:
                     log.warning("%s", text)
                 self._trouble = text
                 self._stop.wait(RETRY_SECONDS)
+
+    def _said(self, exc: Exception, watch: ErrorWatch) -> str:
+        if isinstance(exc, ReferenceTopicError | RegistryError):
+            return str(exc)
+        if isinstance(exc, KafkaException):
+            return watch.explain() or f"{self._topic}: {exc}"
+        return f"{self._topic}: reading failed with {type(exc).__name__}: report it as a bug"
 
     def _session(self, watch: ErrorWatch) -> None:
         """From the topic's beginning on: old pointers in it hold nothing back, as only what stands at its end is given out."""
@@ -187,8 +196,8 @@ class ReferenceTopic:
                 if message is None:
                     self._ask(consumer)
                     continue
-                self._heard = time.monotonic()
                 moved = self._take(assembly, message)
+                self._hear()
                 position = message.offset() + (0 if message.error() else 1)
                 if (loaded and moved) or (not loaded and position >= end):
                     self._give(assembly, first=not loaded)
@@ -200,6 +209,11 @@ class ReferenceTopic:
         """A topic on which nothing happens and one that cannot be reached look alike to a poll."""
         if self.age() > ASK_SECONDS:
             consumer.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout=ASK_SECONDS)
+            self._hear()
+
+    def _hear(self) -> None:
+        """Reading the topic anew and in vain is no news of it."""
+        if self._trouble is None:
             self._heard = time.monotonic()
 
     def _end(self, consumer: Consumer) -> int:
@@ -218,7 +232,14 @@ class ReferenceTopic:
         return assembly.take(message.key(), None if value is None else self._decoder.decode(value))
 
     def _give(self, assembly: Assembly, *, first: bool) -> None:
-        before, self._current, self._trouble = self._current, assembly.whole(), None
+        before, found = self._current, assembly.whole()
+        if before[0] and not found[0]:
+            raise ReferenceTopicError(
+                f"topic {self._topic} was made anew and holds nothing: revision {before[0]} stays in use until the part "
+                "reference-publisher has published again"
+            )
+        self._current, self._trouble = found, None
+        self._hear()
         if first:
             self._loaded.set()
         if before[0] != self._current[0]:

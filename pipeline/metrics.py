@@ -113,7 +113,7 @@ PROCESSOR_REFERENCE_SINCE = Gauge(
 )
 PROCESSOR_REFERENCE_AGE = Gauge(
     "auditwire_processor_reference_age_seconds",
-    "Time since Kafka last answered about the reference topic; the last revision read stays in use meanwhile.",
+    "Time since the reference topic was last read in order; the last revision read stays in use meanwhile.",
 )
 
 REFERENCE_WAITING = Gauge("auditwire_reference_waiting", "Revisions of the reference data applied and not published yet.")

@@ -256,6 +256,9 @@ def test_a_reader_goes_on_after_its_topic_was_made_anew(provisioned: Space) -> N
         until(lambda: topic not in admin.list_topics(timeout=5).topics, "the topic is gone")
         assert live.current()[0] == "1"
         migrate.provision(provisioned.settings(settings.Migrate))
+        until(lambda: "made anew and holds nothing" in (live.problem() or ""), "the reader has found the empty topic", 30)
+        until(lambda: live.age() > 5, "reading in vain is no news", 30)
+        assert live.current() == ("1", document("demo")), "an event must not fall back to no reference data"
         one = writer(provisioned)
         for n in range(3):
             one.publish(apply(provisioned, f"t{n}"), None)
