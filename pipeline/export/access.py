@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.security import HTTPBearer
 
 from pipeline.export.answers import address
 from pipeline.export.auth import EXTRACT, READ, Principal, Principals
@@ -19,6 +20,7 @@ from pipeline.export.models import Me, Problem
 MOST_BODY_BYTES = 64 << 10
 router = APIRouter()
 _WHAT = {READ: "reading events", EXTRACT: "extracts"}
+_DECLARED = HTTPBearer(scheme_name="token", description="`auditwired token new` makes one.", auto_error=False)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def service(request: Request) -> Service:
 Made = Annotated[Service, Depends(service)]
 
 
-def principal(request: Request, made: Made) -> Principal:
+def principal(request: Request, made: Made, _shown: Annotated[object, Depends(_DECLARED)]) -> Principal:
     """Who asks, whatever their rights. Raises RefusedError: 401 without a known token, 429 beyond requests_per_minute."""
     found = made.principals.of(request.headers.get("authorization"))
     request.state.principal = found
@@ -117,6 +119,10 @@ def who(request: Request, asker: Principal) -> dict[str, Any]:
     return {"outcome": "success", "actor_type": "human", "actor_id": asker.name, "ip_address": address(request)}
 
 
+_NO_HTTP: dict[str, Any] = {
+    "description": "No HTTP, or an address of more than 64 KiB; the server says so before anybody is asked for a token.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 _TEXTS = {
     401: "No token, or an unknown one.",
     403: "The principal has no right to this, or not to this tenant.",
@@ -133,7 +139,7 @@ _TEXTS = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's responses for these statuses and those that every route can give."""
     every = (401, 422, 429, 503)
-    return {s: {"model": Problem, "description": _TEXTS[s]} for s in sorted({*every, *statuses})}
+    return {400: _NO_HTTP} | {s: {"model": Problem, "description": _TEXTS[s]} for s in sorted({*every, *statuses})}
 
 
 @router.get(

@@ -26,33 +26,41 @@ log = logging.getLogger(__name__)
 def refused(request: Request, exc: Exception) -> JSONResponse:
     """4xx. Runs in a thread: it waits for Kafka."""
     refusal = cast(RefusedError, exc)
-    service: Service = request.app.state.service
-    principal = getattr(request.state, "principal", None)
-    try:
-        known = refusal.tenant in service.principals.tenants()
-        if refusal.record:
-            service.stores.trail.record(
-                audit.REFUSED,
-                refusal.tenant if known else audit.OWN_TENANT,
-                outcome="denied",
-                target_id=refusal.extract,
-                actor_type="human" if principal else "",
-                actor_id=principal.name if principal else "",
-                ip_address=address(request),
-                reason=refusal.error,
-                attributes={
-                    "status": str(refusal.status),
-                    "code": refusal.reason,
-                    "route": f"{request.method} {_route(request.scope)}",
-                    **refusal.attributes,
-                },
-            )
-    except UnavailableError as unavailable_now:
-        return unavailable(request, unavailable_now)
     headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
     if refusal.retry_after:
         headers["Retry-After"] = str(refusal.retry_after)
+    return _refused(request, refusal, headers)
+
+
+def _refused(request: Request, refusal: RefusedError, headers: dict[str, str]) -> JSONResponse:
+    try:
+        if refusal.record:
+            _record(request, refusal)
+    except UnavailableError as unavailable_now:
+        return unavailable(request, unavailable_now)
     return _problem(refusal.status, refusal.error, refusal.what_to_do, headers, refusal.more)
+
+
+def _record(request: Request, refusal: RefusedError) -> None:
+    """Raises UnavailableError."""
+    service: Service = request.app.state.service
+    principal = getattr(request.state, "principal", None)
+    service.stores.trail.record(
+        audit.REFUSED,
+        refusal.tenant if refusal.tenant in service.principals.tenants() else audit.OWN_TENANT,
+        outcome="denied",
+        target_id=refusal.extract,
+        actor_type="human" if principal else "",
+        actor_id=principal.name if principal else "",
+        ip_address=address(request),
+        reason=refusal.error,
+        attributes={
+            "status": str(refusal.status),
+            "code": refusal.reason,
+            "route": f"{request.method} {_route(request.scope)}",
+            **refusal.attributes,
+        },
+    )
 
 
 def malformed(request: Request, exc: Exception) -> JSONResponse:
@@ -73,14 +81,20 @@ def unavailable(_request: Request, exc: Exception) -> JSONResponse:
 
 
 def no_route(request: Request, exc: Exception) -> JSONResponse:
-    """404 of paths that do not exist, 405 of methods that a path does not have; ``Allow`` has those of all its routes."""
+    """404 of paths that do not exist, 405 of methods that a path does not have; ``Allow`` has those of all its routes.
+
+    Recorded under ``/v1``, whoever asks: nobody is asked for a token where nothing is.
+    """
     found = cast(HTTPException, exc)
     headers = dict(found.headers or {})
+    asked: str = request.scope["path"]  # request.url is made of the Host header too, which is anybody's text
     if found.status_code == 405:
         paths = request.app.openapi()["paths"].items()
-        methods = {m.upper() for path, of in paths if compile_path(path)[0].match(request.url.path) for m in of}
+        methods = {m.upper() for path, of in paths if compile_path(path)[0].match(asked) for m in of}
         headers["Allow"] = ", ".join(sorted(methods)) or headers.get("Allow", "GET")
-    return _problem(found.status_code, f"{found.detail}.", "The paths and methods are described at /docs.", headers)
+    recorded = asked.startswith("/v1/") or asked == "/v1"
+    hint = "The paths and methods are described at /docs."
+    return _refused(request, RefusedError(found.status_code, "no_route", f"{found.detail}.", hint, record=recorded), headers)
 
 
 def broken(_request: Request, exc: Exception) -> JSONResponse:

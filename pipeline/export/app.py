@@ -80,6 +80,9 @@ def create_app(values: settings.Export, connected: Stores, worker: Worker) -> Fa
         summary="Compliance extracts of audit events.",
         description="Ask for an extract, watch it until it is done, fetch its files and the manifest that vouches for them. "
         "Every request, download and refusal is itself an audit event.",
+        generate_unique_id_function=lambda route: "_".join(
+            [*map(str, route.tags), route.name]
+        ),  # names of functions in generated clients
     )
     app.state.service = access.Service(Principals(values.principals_file), connected, worker, cursor_key(values))
     app.include_router(access.router)

@@ -41,7 +41,7 @@ class Parquet:
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._held.append(batch)
-        self._rows, self._bytes = self._rows + batch.num_rows, self._bytes + batch.nbytes
+        self._rows, self._bytes = self._rows + batch.num_rows, self._bytes + _size(batch)
         if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
             self._flush()
 
@@ -54,6 +54,12 @@ class Parquet:
         table = pa.Table.from_batches(self._held).combine_chunks()
         self._held, self._rows, self._bytes = [], 0, 0
         self._writer.write_table(table, row_group_size=table.num_rows)
+
+
+def _size(batch: pa.RecordBatch) -> int:
+    """Bytes of the values. Bitmaps of absent ones do not count: whether there is one depends on how the rows came."""
+    bitmaps = sum(1 for column in batch.columns if column.buffers()[0] is not None)
+    return int(batch.nbytes) - bitmaps * -(-batch.num_rows // 8)
 
 
 class JsonLines:

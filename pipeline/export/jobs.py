@@ -117,6 +117,8 @@ class Worker:
     def _ended(self, job: Job, lease: Lease, exc: Exception) -> None:
         """An attempt ended early: by what it was told meanwhile, else by what went wrong. Raises LeaseLostError."""
         try:
+            if isinstance(exc, LeaseLostError):  # the table says so before the lease's thread has asked
+                raise exc
             lease.check()
         except StoppedError:
             self._stores.jobs.release(job, 0)
@@ -150,6 +152,7 @@ class Worker:
             marks = Marks(job.high_water["topic_id"], {int(p): end for p, end in job.high_water["ends"].items()})
             return Covered(marks, job.complete_until)
         until = self._stores.complete_until()  # before the marks, which may only be further then
+        until = max(until, job.complete_until or until)  # an instance that has just begun may know less than was promised
         marks = self._stores.marks()
         ends = {str(p): end for p, end in marks.ends.items()}
         self._stores.jobs.fix_high_water(job, {"topic_id": marks.topic_id, "ends": ends}, until)

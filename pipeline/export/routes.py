@@ -22,6 +22,7 @@ ExtractId = Annotated[str, Path(alias="id", description="Id of the extract.", ma
 _NAMES: dict[str, Any] = {"pattern": r"^(manifest\.json|part-[0-9]{5}\.(parquet|jsonl|csv))$"}
 _BODY = {"content": {"application/json": {"schema": models.body_schema(models.ExtractRequest)}}, "required": True}
 _TYPES: dict[str, Any] = {t: {"schema": {"type": "string", "format": "binary"}} for t in formats.MEDIA_TYPES.values()}
+_TYPES["application/json"] = {"schema": {"type": "object", "description": "`manifest.json`.", "additionalProperties": True}}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ export class Api {
   #token = "";
   #signedOut;
 
-  // signedOut(problem) is called when the service no longer knows the token.
+  // signedOut() is called when the service no longer knows the token.
   constructor(signedOut) {
     this.#signedOut = signedOut;
   }
@@ -67,7 +67,7 @@ export class Api {
     const problem = await problemOf(answer);
     if (answer.status === 401 && token === this.#token && token) {
       this.#token = "";
-      this.#signedOut(problem);
+      this.#signedOut();
       problem.told = true;
     }
     throw problem;

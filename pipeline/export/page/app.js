@@ -9,6 +9,8 @@ import { Selection } from "./selection.js";
 
 const TITLES = { events: "Events", extracts: "Extracts", saved: "Saved extracts" };
 
+const ASK = "Check that you copied all of it. An operator can tell whether it was withdrawn, and give you a new one.";
+
 const api = new Api(expired);
 const selection = new Selection(tenantChanged);
 const events = new Events(api);
@@ -33,7 +35,7 @@ async function signIn(submitted) {
     me = who;
     enter(columns);
   } catch (problem) {
-    showProblem(problem);
+    showProblem(problem.status === 401 ? new Problem(401, "The token is not known.", ASK) : problem);
     $("token").focus();
     $("token").select();
   }
@@ -71,9 +73,9 @@ function leave() {
   $("token").focus();
 }
 
-function expired(problem) {
+function expired() {
   leave();
-  showProblem(new Problem(401, "The token is no longer known.", `Sign in again. ${problem.whatToDo ?? ""}`));
+  showProblem(new Problem(401, "The token is no longer known.", `Sign in again. ${ASK}`));
 }
 
 // The view the address names; focus goes to its title.
@@ -101,6 +103,7 @@ function entitle(heading, title) {
 async function look() {
   clearProblem();
   let asked;
+  selection.renew();
   try {
     asked = selection.read();
   } catch (problem) {

@@ -31,7 +31,7 @@ export function showProblem(problem) {
   const place = $("problem");
   place.replaceChildren(
     el("p", { class: "problem-error" }, problem.error ?? `The page made a mistake: ${problem}`),
-    problem.whatToDo ? el("p", null, problem.whatToDo) : null,
+    ...(problem.whatToDo ? [el("p", null, problem.whatToDo)] : []),
     el("button", { type: "button", class: "quiet", onclick: clearProblem }, "Dismiss"),
   );
   place.hidden = false;

@@ -6,6 +6,7 @@ import { draw, legend, parts, table } from "./plot.js";
 const PAGE = 25;
 const COLUMNS = ["event_id", "occurred_at", "processed_ingested_at", "event_type", "outcome", "actor_id", "actor_name",
   "human_principal_id", "agent_id", "agent_name", "tool_name"];
+const NOTHING = "No event fits the selection. A longer range, or fewer filters, may find some.";
 const START = { cursor: "", first: 0 }; // of a page: its cursor, and how many events are before it
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
 
@@ -48,6 +49,9 @@ export class Events {
     const { signal } = this.#asking;
     const query = asked(selection);
     $("overview").hidden = $("events").hidden = false;
+    $("plot-details").hidden = true;
+    for (const id of ["plot", "events-table"]) $(id).replaceChildren(el("p", { class: "empty" }, "Asking for the events…"));
+    $("page-number").textContent = "";
     this.#busy(true);
     try {
       const { tenant, from, to } = selection;
@@ -92,7 +96,7 @@ export class Events {
     if (!this.#counts || !width) return;
     const shown = parts(this.#counts, chosen("by"));
     if (!this.#counts.total) {
-      $("plot").replaceChildren(el("p", { class: "empty" }, "No event fits the selection."));
+      $("plot").replaceChildren(el("p", { class: "empty" }, NOTHING));
       $("legend").replaceChildren();
     } else {
       $("plot").replaceChildren(draw(this.#counts, shown, this.#shown, width));
@@ -136,7 +140,7 @@ export class Events {
       : "No events";
     const show = (event) => this.#detail(event);
     $("events-table").replaceChildren(events.length ? rows(events, this.#shown.time === "ingested", show)
-      : el("p", { class: "empty" }, "No event fits the selection."));
+      : el("p", { class: "empty" }, NOTHING));
     this.#busy(false);
   }
 
@@ -188,12 +192,13 @@ const CLASSES = { fact: "Facts", personal: "Personal", content: "Content" };
 function detail(event, conflicts, columns) {
   const dialog = $("detail");
   const others = conflicts.map((other, i) => el("details", null, el("summary", null, `Other event ${i + 1} of this id`), ...fields(other, columns)));
-  dialog.replaceChildren(
+  const parts = [
     el("div", { class: "card-head" }, el("h2", { id: "detail-title", tabindex: "-1" }, event.event_type),
       el("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     el("p", null, time(event.occurred_at), " UTC ", outcome(event.outcome)),
     conflicts.length ? el("p", { class: "notice open" }, `${plural(conflicts.length, "other event")} with other content came under this event's id.`) : null,
-    ...others, ...fields(event, columns));
+    ...others, ...fields(event, columns)];
+  dialog.replaceChildren(...parts.filter(Boolean));
   dialog.showModal();
   $("detail-title").focus();
 }

@@ -158,7 +158,7 @@ class Item {
     this.#parts.progress = progress;
     this.node = el("li", { "data-extract": extract.id },
       el("h3", { id: title }, `${sentence(extract.query)}.`),
-      el("p", { class: "meta" }, state, " ", el("span", { class: "sub" }, `${extract.query.format.toUpperCase()}, ${origin(extract)} ${extract.principal} at `, time(extract.created_at)), " ", counts),
+      el("p", { class: "meta" }, state, " ", el("span", { class: "sub" }, `${extract.query.format.toUpperCase()}, ${origin(extract)} ${extract.principal} at `, time(extract.created_at), " UTC"), " ", counts),
       progress, error, note, files);
     this.update(extract);
   }

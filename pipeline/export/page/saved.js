@@ -82,7 +82,7 @@ export class Saved {
     return el("li", { "data-definition": one.id },
       el("h3", { id: title }, one.name),
       el("p", null, `${sentence({ ...query, tenant: one.tenant })}.`),
-      el("p", { class: "sub" }, `${when} · ${query.format.toUpperCase()}, ${plural(query.columns.length, "column")} · saved by ${one.principal} at `, time(one.created_at)),
+      el("p", { class: "sub" }, `${when} · ${query.format.toUpperCase()}, ${plural(query.columns.length, "column")} · saved by ${one.principal} at `, time(one.created_at), " UTC"),
       schedule?.stopped ? el("p", { class: "problem-error" }, `The schedule has ended: ${schedule.stopped}`) : null,
       el("div", { class: "actions" },
         el("button", { type: "button", "aria-describedby": title, onclick: () => this.#run(one) }, "Run now"),

@@ -43,9 +43,11 @@ export class Selection {
 
   get tenant() { return $("tenant").value; }
 
-  // What is asked for; a preset is counted from now on. Throws Problem where it cannot be asked for.
+  // A preset's range ends now from here on.
+  renew() { this.#fillRange(); }
+
+  // What is asked for, as the fields say. Throws Problem where it cannot be asked for.
   read() {
-    this.#fillRange();
     const [from, to] = [ofField($("from").value), ofField($("to").value)];
     if (!from || !to) throw new Problem(0, "The range is not complete.", "Give both its ends, with date and time in UTC.");
     if (from >= to) throw new Problem(0, "The range ends before it begins.", "Give a later end, or an earlier begin.");
