@@ -5,7 +5,7 @@ SOURCES := schemas connectors pipeline infra examples tests bench
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check tools test up down status demo bench-e2e bench-faults bench-export clean
+.PHONY: help install fmt check tools test up feed down status demo bench-e2e bench-faults bench-export clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ demo: install ## from an agent's action to a compliance extract, then nothing le
 
 up: install ## start servers and all parts in the background; endpoints and .auditwire/env
 	@$(BIN)/python -m infra.stack up
+
+feed: install ## the demo's input into what `make up` runs: something to look at
+	@$(BIN)/python -m infra.demo.into
 
 status: ## a line each: name, pid, state, endpoint; fails when something is down
 	@$(BIN)/python -m infra.stack status

@@ -47,30 +47,30 @@ def test_up_look_around_status_down(tmp_path: Path) -> None:
         names = {line.split()[0] for line in status.stdout.splitlines()}
         assert {"ingest", "processor", "clickhouse-sink", "archive-sink", "export", "kafka", "clickhouse"} <= names
         assert (state / "env").stat().st_mode & 0o777 == 0o600
+        fed = make("feed", state)
+        assert fed.returncode == 0 and "Fed " in fed.stdout, fed.stdout + fed.stderr
         shown = _readme_query(state)
         assert shown.returncode == 0 and "event_type" in shown.stdout, shown.stdout + shown.stderr
     finally:
         down = make("down", state)
     assert down.returncode == 0, down.stdout + down.stderr
     assert make("status", state).returncode != 0
+    fed = make("feed", state)
+    assert fed.returncode != 0 and "`make up` first" in fed.stdout, fed.stdout + fed.stderr
     _none_left(state)
 
 
 def _readme_query(state: Path) -> subprocess.CompletedProcess[str]:
-    """The shell snippet of the README, after something was recorded."""
+    """The shell snippet of the README, once what was fed is there."""
     snippet = re.search(r"```sh\n(\. \.auditwire/env.*?)```", README, re.DOTALL)
     assert snippet, "the README has no snippet for looking around"
-    record = f"""
+    wait = f"""
 . {state}/env
-{CHECKOUT}/.venv/bin/python -c '
-from auditwire import AuditClient, AuditEvent
-with AuditClient.from_env("readme", tenant="demo") as client:
-    client.record(AuditEvent(event_type="tool.invoked"))
-'
 until curl -s "$AUDITWIRE_CLICKHOUSE_URL" -H "X-ClickHouse-User: $AUDITWIRE_CLICKHOUSE_USER" \
-  -H "X-ClickHouse-Key: $AUDITWIRE_CLICKHOUSE_PASSWORD" --data-binary "SELECT count() FROM audit.events" | grep -q 1; do :; done
+  -H "X-ClickHouse-Key: $AUDITWIRE_CLICKHOUSE_PASSWORD" --data-binary "SELECT count() > 0 FROM audit.events" | grep -q 1
+do :; done
 """
-    text = record + snippet[1].replace(". .auditwire/env", f". {state}/env")
+    text = wait + snippet[1].replace(". .auditwire/env", f". {state}/env")
     return subprocess.run(["bash", "-ec", text], capture_output=True, text=True, timeout=60, check=False)
 
 
