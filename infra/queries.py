@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,18 @@ INTRO = """\
 Questions that analysts ask, each a file of plain ClickHouse SQL with parameters; the tests run all of them on known events as
 tenant `demo`'s analyst. With the shell set up as in [analysts](../analysts.md#the-first-answer), from the root of the checkout:
 
-```sh
-curl -sS "$AUDITWIRE_CLICKHOUSE_URL/?database=audit&default_format=PrettyCompactMonoBlock" \\
-  --user "$AUDITWIRE_CLICKHOUSE_USER:$AUDITWIRE_CLICKHOUSE_PASSWORD" \\
-  -F 'param_tenant=demo' -F 'param_from=2026-11-01 00:00:00' -F 'param_to=2099-01-01 00:00:00' \\
-  -F 'query=<docs/queries/01-high-risk-tools.sql'
+```bash
+ask() {  # ask QUERY NAME=VALUE…
+  local query=$1 fields=() pair; shift
+  for pair in "$@"; do fields+=(--form-string "param_$pair"); done
+  curl -sS "$AUDITWIRE_CLICKHOUSE_URL/?database=audit&default_format=PrettyCompactMonoBlock" \\
+    --user "$AUDITWIRE_CLICKHOUSE_USER:$AUDITWIRE_CLICKHOUSE_PASSWORD" "${fields[@]}" -F "query=<docs/queries/$query.sql"
+}
 ```
 
-The values in the table are examples. What the views and columns mean is in the [data dictionary](../data-dictionary.md).
+Every parameter must be given; one that is missing is named (`Substitution ... is not set`). Each file says in its first
+lines what they mean. Times are UTC. A query that finds nothing prints nothing. What the views and columns mean is in the
+[data dictionary](../data-dictionary.md).
 """
 
 
@@ -62,8 +67,12 @@ def read(path: Path) -> Query:
 
 def page() -> str:
     """`docs/queries/README.md` below its heading."""
-    rows = ["| Query | Question | Parameters |", "|---|---|---|"]
-    for query in all_queries():
-        given = ", ".join(f"`{name}` = `{example}`" for name, example in query.examples().items()).replace("|", "\\|")
-        rows.append(f"| [{query.path.stem}]({query.path.name}) | {query.question} | {given} |")
-    return INTRO + "\n" + "\n".join(rows) + "\n"
+    queries = all_queries()
+    rows = ["| Query | Question |", "|---|---|", *(f"| [{q.path.stem}]({q.path.name}) | {q.question} |" for q in queries)]
+    return "\n".join([INTRO, *rows, "", "With values to begin with:", "", "```bash", *map(_call, queries), "```"]) + "\n"
+
+
+def _call(query: Query) -> str:
+    """The query asked with its example values, as a line of shell."""
+    given = (f"{name}={shlex.quote(example)}" for name, example in query.examples().items())
+    return " ".join(["ask", query.path.stem, *given])
