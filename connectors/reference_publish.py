@@ -16,6 +16,7 @@ import schemas
 from connectors.avro import RecordCodec, frame
 from connectors.kafka import SILENT, Cluster, ErrorWatch, denied, error_of, producer_config
 from connectors.kafka_lanes import Point, again, fenced, nothing
+from connectors.kafka_partitions import TopicError, topic_id_of
 from connectors.kafka_read import PartitionReader, ReadError
 from connectors.postgres.reference import Revision
 from connectors.reference_topic import PARTITION, POINTER, REVISION, Assembly, Decoder, ReferenceTopicError, topic_of
@@ -53,8 +54,9 @@ class ReferenceWriter:
             self._codec, self._event_frame = self._schemas(registry_url)
             if transactional:
                 again(self._producer.init_transactions, 30)
+            self._topic_id = topic_id_of(cluster, self._topic)
             self._look(registry_url)
-        except (KafkaException, RegistryError, ReadError, ReferenceTopicError) as exc:
+        except (KafkaException, RegistryError, ReadError, ReferenceTopicError, TopicError) as exc:
             failed = self._failed("cannot begin", exc)
             self.close()
             raise failed from exc
@@ -72,6 +74,15 @@ class ReferenceWriter:
         except (KafkaException, BufferError) as exc:
             raise self._failed(f"revision {revision.revision} is not confirmed", exc) from exc
         self.position, self.digests[revision.revision] = revision.revision, revision.sha256
+
+    def confirm(self) -> None:
+        """That the topic is the one that was read at the start. Raises PublishError: what it held is gone, or nobody knows."""
+        try:
+            now = topic_id_of(self._cluster, self._topic)
+        except TopicError as exc:
+            raise PublishError(str(exc)) from exc
+        if now != self._topic_id:
+            raise PublishError(f"{self._topic}: the topic was made anew, beginning again")
 
     def close(self) -> None:
         """Drop the producer with whatever it still holds; never raises."""

@@ -103,7 +103,8 @@ class Publisher:
                 self._drain(outbox, writer)
                 self._trouble = None
                 self._measure(outbox)
-                self._rest(outbox)
+                if not self._rest(outbox):
+                    writer.confirm()
         finally:
             writer.close()
 
@@ -141,12 +142,13 @@ class Publisher:
         metrics.REFERENCE_WAITING.set(count)
         metrics.REFERENCE_WAITING_SECONDS.set(age)
 
-    def _rest(self, outbox: Outbox) -> None:
-        """Until something is applied, or for a while."""
+    def _rest(self, outbox: Outbox) -> bool:
+        """Until something is applied (True), or for a while."""
         end = time.monotonic() + POLL_SECONDS
         while not self._stop.is_set() and time.monotonic() < end:
             if outbox.wait(SLICE_SECONDS):
-                return
+                return True
+        return self._stop.is_set()
 
 
 def audit_event(revision: Revision, namespace: str) -> Event:
