@@ -139,7 +139,9 @@ _TEXTS = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's responses for these statuses and those that every route can give."""
     every = (401, 422, 429, 503)
-    return {400: _NO_HTTP} | {s: {"model": Problem, "description": _TEXTS[s]} for s in sorted({*every, *statuses})}
+    own: dict[int | str, dict[str, Any]]
+    own = {s: {"model": Problem, "description": _TEXTS[s]} for s in sorted({*every, *statuses})}
+    return {400: _NO_HTTP, **own}
 
 
 @router.get(
