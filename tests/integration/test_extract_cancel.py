@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from connectors.clickhouse.client import UnreachableError
-from connectors.postgres.jobs import LeaseLostError, NewJob
+from connectors.postgres.jobs import Job, LeaseLostError, NewJob
 from pipeline import settings
 from pipeline.export import audit, files
 from pipeline.export.app import create_app, stores
@@ -114,6 +114,24 @@ def test_what_has_ended_cannot_be_cancelled_and_the_answer_says_so(space: Space)
         assert client.delete("/v1/extracts/nothing").status_code == 404
         client.headers["Authorization"] = f"Bearer {TOKENS[ANTON]}"
         assert client.delete(f"/v1/extracts/{extract}").status_code == 404
+
+
+def test_what_is_cancelled_at_the_very_end_has_not_failed(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    with service(space) as (client, connected):
+        finish, done = connected.jobs.finish, threading.Event()
+
+        def late(job: Job, *given: Any) -> None:
+            connected.jobs.cancel(job.id)
+            done.set()
+            finish(job, *given)
+
+        monkeypatch.setattr(connected.jobs, "finish", late)
+        extract = ask(client, columns=["event_id"], to="2026-11-02T00:10:00Z")
+        assert done.wait(30)
+        until(lambda: not keys(connected, extract), 3)
+        assert shown(client, extract)["state"] == "cancelled"
+    events = [e["event_type"] for e in recorded(space) if e["target_id"] == extract]
+    assert sorted(events) == [audit.DELIVERED, audit.REQUESTED]
 
 
 def test_files_of_a_cancelled_extract_go_even_if_its_worker_is_dead(space: Space) -> None:

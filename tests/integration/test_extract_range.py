@@ -138,6 +138,14 @@ def test_what_is_complete_is_fixed_when_the_extract_begins(space: Space) -> None
         assert client.get(f"/v1/extracts/{extract}").json()["complete"]
 
 
+def test_an_instance_that_knows_less_does_not_take_back_what_was_promised(space: Space) -> None:
+    with service(space, lambda: START + timedelta(days=2), working=False) as client:
+        extract = ask(client, require_complete=True)
+    with service(space, lambda: NOON) as client:
+        found = wait(client, extract)
+        assert (found["complete"], found["complete_until"]) == (True, "2026-11-04T00:00:00Z")
+
+
 def test_while_kafka_does_not_say_it_requests_are_taken_but_no_strict_ones(space: Space) -> None:
     def silent() -> datetime:
         raise MarksError("Kafka does not answer", passing=True)
