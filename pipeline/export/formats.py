@@ -59,7 +59,7 @@ class Parquet:
 def _size(batch: pa.RecordBatch) -> int:
     """Bytes of the values. Bitmaps of absent ones do not count: whether there is one depends on how the rows came."""
     bitmaps = sum(1 for column in batch.columns if column.buffers()[0] is not None)
-    return int(batch.nbytes) - bitmaps * -(-batch.num_rows // 8)
+    return int(batch.nbytes - bitmaps * -(-batch.num_rows // 8))
 
 
 class JsonLines:
