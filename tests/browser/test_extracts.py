@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -52,6 +53,20 @@ def test_an_extract_from_start_to_files_whose_sha256_is_right(olga: Visit, tmp_p
     assert all(set(row) == {"event_id", "outcome", "prompt"} and row["outcome"] == "denied" for row in rows)
     manifest = json.loads(files["manifest.json"])
     assert manifest["files"][0]["sha256"] == hashlib.sha256(files["part-00000.jsonl"]).hexdigest()
+
+
+def test_an_extract_has_the_range_that_was_looked_at(olga: Visit) -> None:
+    page = olga.page
+    page.get_by_role("radio", name="Last 7 days").check()
+    olga.show()
+    seen = [page.locator(f"#{end}").input_value() for end in ("from", "to")]
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(hours=1))
+    page.get_by_role("button", name="Extract these events").click()
+    expect(page.locator("#extract-selection")).to_contain_text(" to ".join(seen).replace("T", " "))
+    expect(page.locator(f"[data-extract='{started(olga)}'] h3")).to_contain_text(" to ".join(seen).replace("T", " "))
+    olga.view("Events")
+    olga.show()
+    assert page.locator("#to").input_value() > seen[1]
 
 
 def test_bytes_that_changed_on_the_way_are_not_kept(olga: Visit) -> None:

@@ -22,7 +22,7 @@ def test_an_unknown_token_is_refused_and_a_known_one_is_not_kept(visitor: Visit)
     page.goto(visitor.url)
     page.get_by_label("Token", exact=True).fill("wrong")
     page.get_by_role("button", name="Sign in").click()
-    expect(visitor.problem).to_contain_text("The token is missing or unknown.")
+    expect(visitor.problem).to_contain_text("The token is not known.")
     expect(page.get_by_label("Token", exact=True)).to_be_focused()
     visitor.sign_in()
     expect(visitor.problem).to_be_hidden()
@@ -130,6 +130,7 @@ def test_one_event_in_full(space: Space, olga: Visit) -> None:
     for text in (number, "agent-3", "Invoice agent", "olga@example.com", "Facts", "Personal"):
         expect(detail.get_by_text(str(text), exact=True).first).to_be_visible()
     assert "sequence" not in detail.inner_text()  # empty
+    assert "null" not in detail.inner_text()
     detail.get_by_role("button", name="Close").click()
     expect(detail).to_be_hidden()
 
@@ -160,6 +161,13 @@ def test_by_ingest_is_another_range(space: Space, olga: Visit) -> None:
     olga.show()
     assert olga.totals()["Events"] == 0
     expect(olga.page.get_by_text("No event fits the selection.").first).to_be_visible()
+
+
+def test_while_it_waits_the_page_says_so(olga: Visit) -> None:
+    olga.page.route("**/v1/counts?*", lambda route: None)
+    olga.page.get_by_role("button", name="Show events").click()
+    expect(olga.page.get_by_text("Asking for the events…")).to_have_count(2)
+    olga.page.unroute_all()
 
 
 def test_the_watermark_is_stated(olga: Visit) -> None:
