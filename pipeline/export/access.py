@@ -87,13 +87,13 @@ async def body(request: Request, _authenticated: Asker) -> bytes:
     return bytes(held)
 
 
-def strict_query(*names: str) -> Callable[[Request], None]:
+def strict_query(*names: str) -> Callable[[Request, Principal], None]:
     """A dependency: no query parameter but these is given, each at most once but `filter`, all in UTF-8.
 
-    Raises RefusedError (422). Routes without parameters take ``Depends(strict_query())``.
+    Raises RefusedError (422). Routes without parameters take ``Depends(strict_query())``. Who asks is found out before.
     """
 
-    def checked(request: Request) -> None:
+    def checked(request: Request, _first: Known) -> None:
         given = [name for name, _ in decoded(request)]
         for name in given:
             if name not in names:

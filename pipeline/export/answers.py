@@ -42,9 +42,13 @@ def _refused(request: Request, refusal: RefusedError, headers: dict[str, str]) -
 
 
 def _record(request: Request, refusal: RefusedError) -> None:
-    """Raises UnavailableError."""
+    """Raises UnavailableError. Of a flood by somebody without a name only some are recorded."""
     service: Service = request.app.state.service
-    principal = getattr(request.state, "principal", None)
+    principal, attributes = getattr(request.state, "principal", None), dict(refusal.attributes)
+    if principal is None:
+        if (number := service.buckets.nameless()) == 0:
+            return
+        attributes |= {"refused": str(number)} if number > 1 else {}
     service.stores.trail.record(
         audit.REFUSED,
         refusal.tenant if refusal.tenant in service.principals.tenants() else audit.OWN_TENANT,
@@ -58,7 +62,7 @@ def _record(request: Request, refusal: RefusedError) -> None:
             "status": str(refusal.status),
             "code": refusal.reason,
             "route": f"{request.method} {_route(request.scope)}",
-            **refusal.attributes,
+            **attributes,
         },
     )
 

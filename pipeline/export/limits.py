@@ -14,6 +14,7 @@ from pipeline import metrics
 from pipeline.export.errors import RefusedError
 
 REPORT_SECONDS = 60.0
+NAMELESS_PER_MINUTE = 300
 
 
 class Limits(BaseModel):
@@ -55,8 +56,24 @@ class Buckets:
 
         The first refusal is to be recorded, then one a minute, which says how many there were in between.
         """
-        if not self._enabled:
+        if (over := self._over(name, per_minute)) is None:
             return
+        wait, count = over
+        metrics.EXPORT_RATE_LIMITED.inc()
+        raise too_often(per_minute, wait, count, record=count > 0)
+
+    def nameless(self) -> int:
+        """A refusal to somebody without a name: how many its audit event stands for; 0 where it gets none.
+
+        Anybody can cause them: beyond NAMELESS_PER_MINUTE the first gets one, then one a minute.
+        """
+        over = self._over("", NAMELESS_PER_MINUTE)
+        return 1 if over is None else over[1]
+
+    def _over(self, name: str, per_minute: int) -> tuple[int, int] | None:
+        """None within the limit; else the seconds to wait, and how many are to be reported now, 0 for none."""
+        if not self._enabled:
+            return None
         with self._lock:
             now = self._clock()
             bucket = self._of.setdefault(name, _Bucket(per_minute, now))
@@ -64,15 +81,12 @@ class Buckets:
             bucket.at = now
             if bucket.left >= 1:
                 bucket.left -= 1
-                return
-            wait = math.ceil((1 - bucket.left) * 60 / per_minute)
+                return None
             bucket.refused += 1
-            due = now - bucket.reported >= REPORT_SECONDS
-            count = bucket.refused
-            if due:
+            count = bucket.refused if now - bucket.reported >= REPORT_SECONDS else 0
+            if count:
                 bucket.refused, bucket.reported = 0, now
-        metrics.EXPORT_RATE_LIMITED.inc()
-        raise too_often(per_minute, wait, count, record=due)
+            return math.ceil((1 - bucket.left) * 60 / per_minute), count
 
 
 def too_often(per_minute: int, wait: int, count: int, *, record: bool) -> RefusedError:

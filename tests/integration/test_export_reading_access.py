@@ -12,6 +12,7 @@ import pytest
 
 from connectors.clickhouse.client import Client
 from pipeline import settings
+from pipeline.export import limits
 from pipeline.export.access import Service
 from pipeline.export.app import create_app, stores
 from pipeline.export.jobs import Worker
@@ -87,6 +88,30 @@ def test_every_answered_read_is_recorded(space: Space, olga: httpx.Client) -> No
     assert said["from"] == "2026-11-02T00:00:00.000000Z"
     (read,) = trail(space, event_type="export.read", target_id=EVENT)
     assert (read["target_type"], read["tenant_id"]) == ("event", "demo")
+
+
+def test_who_asks_wrongly_is_named_and_counted_like_anybody(space: Space, service: Running) -> None:
+    before = len(trail(space, event_type="export.refused", actor_id=OLGA))
+    with service.client(OLGA) as olga:
+        assert olga.get("/v1/me", params={"tenant": "demo"}).status_code == 422
+        olga.headers["Authorization"] = "Bearer unknown"
+        assert olga.get("/v1/me", params={"tenant": "demo"}).status_code == 401
+    assert len(trail(space, event_type="export.refused", actor_id=OLGA)) == before + 1
+
+
+def test_a_flood_without_tokens_does_not_fill_the_log(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "NAMELESS_PER_MINUTE", 3)
+    values = space.settings(settings.Export)
+    connected = stores(values)
+    app = create_app(values, connected, Worker(connected))
+    before = len(trail(space, event_type="export.refused", actor_id=""))
+    with export_service.served(app) as client:
+        statuses = {client.get(path).status_code for _ in range(10) for path in ("/v1/me", "/v1/nothing")}
+    connected.trail.close()
+    connected.clickhouse.close()
+    assert statuses == {401, 404}
+    found = len(trail(space, event_type="export.refused", actor_id="")) - before
+    assert 4 <= found < 20
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/counts", "/v1/event-types", f"/v1/events/{EVENT}"])
