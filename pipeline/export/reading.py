@@ -19,7 +19,7 @@ import pyarrow as pa
 from connectors.clickhouse.client import ClickHouseError, Client
 from pipeline.export import columns
 from pipeline.export.cursors import Key
-from pipeline.export.errors import RefusedError
+from pipeline.export.errors import RefusedError, UnavailableError
 from pipeline.export.formats import JsonLines
 from pipeline.export.queries import Params, Reading
 
@@ -40,12 +40,13 @@ LIMITS: Mapping[str, str | int] = {
 }
 ARROW: Mapping[str, str | int] = {
     **LIMITS,
-    "max_block_size": 256,
+    "max_block_size": 32,  # an event may have 512 KiB, and what becomes of a block is held several times
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "output_format_arrow_string_as_string": 1,
 }
 TOO_MUCH = frozenset({158, 159, 160, 241, 307, 396})  # too many rows, timeout, too slow, memory, bytes, rows or bytes
-_AT_ONCE = threading.BoundedSemaphore(8)
+AT_ONCE, WAITING = 8, 16
+_WORKING, _INSIDE = threading.BoundedSemaphore(AT_ONCE), threading.BoundedSemaphore(AT_ONCE + WAITING)
 
 
 @dataclass(frozen=True)
@@ -237,12 +238,19 @@ def _border(micros: int) -> Key:
 
 @contextmanager
 def bounded(tenant: str) -> Iterator[None]:
-    """A few reads at a time; where the server gives up on one, the caller is told what to do. Raises RefusedError (422)."""
-    with _AT_ONCE:
-        try:
+    """A few reads at a time, a few more wait; where the server gives up on one, the caller is told what to do.
+
+    Raises RefusedError (422), UnavailableError where too many wait: the threads that serve everything else stay free.
+    """
+    if not _INSIDE.acquire(blocking=False):
+        raise UnavailableError("Too many events are being read at this moment.", "Ask again in a few seconds.")
+    try:
+        with _WORKING:
             yield
-        except ClickHouseError as exc:
-            if exc.code not in TOO_MUCH:
-                raise
-            hint = "Narrow the range or filter by more, or ask for an extract: it takes any amount."
-            raise RefusedError(422, "too_much", "That is too much to read at once.", hint, tenant=tenant) from exc
+    except ClickHouseError as exc:
+        if exc.code not in TOO_MUCH:
+            raise
+        hint = "Narrow the range or filter by more, or ask for an extract: it takes any amount."
+        raise RefusedError(422, "too_much", "That is too much to read at once.", hint, tenant=tenant) from exc
+    finally:
+        _INSIDE.release()

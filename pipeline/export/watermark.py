@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from connectors.clickhouse.client import Client
+from connectors.clickhouse.client import ClickHouseError, Client
 from connectors.kafka_marks import Marks, MarksError, Positions
 from pipeline import metrics
 
@@ -102,6 +102,7 @@ class Watermark:
         self._keep, self._lock = keep, threading.Lock()
         self._positions: Positions | None = None
         self._last: tuple[float, Complete] | None = None
+        self._failed: tuple[float, Exception] | None = None
         self._floor: dict[int, int] = {}
         self._topic_id = ""
 
@@ -111,12 +112,22 @@ class Watermark:
 
     def now(self) -> Complete:
         """The moment, and the marks that go with it. Raises MarksError, ClickHouseError."""
+        asked = time.monotonic()
         with self._lock:
+            if self._failed is not None and self._failed[0] > asked:
+                raise self._failed[1]  # it failed while this one waited: waiting in line would take all threads
             if self._last is None or time.monotonic() - self._last[0] > self._keep:
-                found = self._asked()
+                found = self._asked_once()
                 self._last = time.monotonic(), found
                 metrics.EXPORT_COMPLETE_UNTIL.set(found.until.timestamp())
             return self._last[1]
+
+    def _asked_once(self) -> Complete:
+        try:
+            return self._asked()
+        except (MarksError, ClickHouseError) as exc:
+            self._failed = time.monotonic(), exc
+            raise
 
     def _asked(self) -> Complete:
         if self._positions is None:

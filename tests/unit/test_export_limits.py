@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,13 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.kafka_marks import Marks
+from connectors.clickhouse.client import Client
+from connectors.kafka_marks import Marks, MarksError, Positions
+from pipeline.export import reading
 from pipeline.export.auth import Principals
 from pipeline.export.cursors import LIVES_SECONDS, Cursor, Cursors, Key
 from pipeline.export.errors import RefusedError, UnavailableError
-from pipeline.export.limits import Buckets
+from pipeline.export.limits import NAMELESS_PER_MINUTE, Buckets
 from pipeline.export.reading import MOST_BUCKETS, step
-from pipeline.export.watermark import Complete, Progress, Stored
+from pipeline.export.watermark import Complete, Progress, Stored, Watermark
 from tests.export_service import PRINCIPALS, TOKENS, write_principals
 
 
@@ -45,6 +51,65 @@ def test_a_minutes_worth_at_once_then_as_many_as_flow_in() -> None:
     assert refused(buckets, "anton") is None
     clock.now = 2.0
     assert [refused(buckets) is None for _ in range(3)] == [True, True, False]
+
+
+def test_reads_that_wait_leave_threads_to_others() -> None:
+    with ExitStack() as held, ThreadPoolExecutor(reading.WAITING) as threads:
+        for _ in range(reading.AT_ONCE):
+            held.enter_context(reading.bounded("demo"))
+
+        def read() -> str:
+            with reading.bounded("demo"):
+                return "read"
+
+        waiting = [threads.submit(read) for _ in range(reading.WAITING)]
+        deadline = time.monotonic() + 10
+        while reading._INSIDE._value:
+            assert time.monotonic() < deadline
+        with pytest.raises(UnavailableError, match="Too many"):
+            read()
+        held.close()
+        assert [w.result() for w in waiting] == ["read"] * reading.WAITING
+    assert read() == "read"
+
+
+def test_who_waited_for_an_answer_that_failed_does_not_ask_again() -> None:
+    asked: list[int] = []
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def connect() -> Positions:
+        asked.append(1)
+        assert go.wait(10)
+        raise MarksError("no answer", passing=True)
+
+    with closing(Client("http://127.0.0.1:1", "", "")) as client, ThreadPoolExecutor(10) as threads:
+        watermark = Watermark("audit", connect, client, 0)
+
+        def now() -> None:
+            begun.release()
+            watermark.now()
+
+        waiting = [threads.submit(now) for _ in range(10)]
+        for _ in waiting:
+            assert begun.acquire(timeout=10)
+        go.set()
+        assert all(isinstance(w.exception(10), MarksError) for w in waiting)
+        assert len(asked) < len(waiting) / 2  # one, and those that were not quite there yet
+        with pytest.raises(MarksError):
+            watermark.now()
+
+
+def test_a_flood_without_a_name_is_recorded_in_bounds_and_names_its_number() -> None:
+    clock = Clock()
+    buckets = Buckets(clock)
+    said = []
+    for second in range(120):
+        clock.now = float(second)
+        said += [buckets.nameless() for _ in range(50)]
+    assert said[:NAMELESS_PER_MINUTE] == [1] * NAMELESS_PER_MINUTE
+    assert sum(1 for number in said if number) <= 3 * NAMELESS_PER_MINUTE + 2
+    assert sum(1 for number in said if number > 1) == 1
+    assert refused(buckets) is None
 
 
 def test_a_flood_is_recorded_once_a_minute_with_its_number() -> None:
