@@ -43,7 +43,10 @@ class _Read:
 
 
 class Principals:
-    """The principals of the file as it is now. A file that cannot be read serves nobody: rights may have been withdrawn in it."""
+    """The principals of the file as it is now. A file that cannot be read serves nobody: rights may have been withdrawn in it.
+
+    An empty one is being written: it would end every schedule for good. `[]` says that there is nobody.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
@@ -73,7 +76,7 @@ class Principals:
                 stat = self._path.stat()
                 stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                 if self._read is None or self._read.stamp != stamp:
-                    self._read = _Read(stamp, _PRINCIPALS.validate_python(yaml.safe_load(self._path.read_text()) or []))
+                    self._read = _Read(stamp, _PRINCIPALS.validate_python(yaml.safe_load(self._path.read_text())))
             except (OSError, yaml.YAMLError, ValidationError, UnicodeError) as exc:
                 self._read = None
                 raise UnavailableError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -46,6 +46,12 @@ def over(since: datetime, until: datetime, every: Every) -> list[Period]:
             end = start
 
     return list(islice(backwards(), CATCH_UP))
+
+
+def _entitled(principals: Sequence[Principal], definition: Definition) -> Principal | None:
+    """Whose right the definition's extracts are made by; while a token is replaced, a name stands in the file twice."""
+    named = (p for p in principals if p.name == definition.principal)
+    return next((p for p in named if p.may_extract(definition.tenant)), None)
 
 
 class Scheduler:
@@ -95,11 +101,11 @@ class Scheduler:
             if not definitions:
                 return 0
             until = min(self._stores.complete_until(), self._now())
-            principals = {p.name: p for p in self._principals.all()}
-            return sum(self._due(d, principals.get(d.principal), until) for d in definitions)
+            principals = self._principals.all()
+            return sum(self._due(d, _entitled(principals, d), until) for d in definitions)
 
     def _due(self, definition: Definition, principal: Principal | None, until: datetime) -> int:
-        if principal is None or not principal.may_extract(definition.tenant):
+        if principal is None:
             self._end(definition)
             return 0
         assert definition.every is not None  # noqa: S101  scheduled() gives such only

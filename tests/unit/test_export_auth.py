@@ -47,10 +47,12 @@ def test_a_change_counts_at_once_and_a_broken_file_serves_nobody(path: Path) -> 
     assert principals.of(f"Bearer {TOKENS[OLGA]}").tenants == ("demo",)
     write_principals(path, [{**PRINCIPALS[0], "tenants": ["other"]}])
     assert principals.of(f"Bearer {TOKENS[OLGA]}").tenants == ("other",)
-    for text in ("- name: x\n", ": : :\n- [", "- {name: x, token_sha256: short, tenants: [], rights: []}"):
+    for text in ("", "# nothing yet\n", "- name: x\n", ": : :\n- [", "- {name: x, token_sha256: short, tenants: [], rights: []}"):
         path.write_text(text)
         with pytest.raises(UnavailableError, match="principals file cannot be read"):
             principals.of(f"Bearer {TOKENS[OLGA]}")
+    path.write_text("[]")
+    assert not principals.all()
     path.unlink()
     with pytest.raises(UnavailableError):
         principals.of(f"Bearer {TOKENS[OLGA]}")
