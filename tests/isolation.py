@@ -157,15 +157,23 @@ class Watch:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     leaks: list[tuple[str, str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        lower = {s.lower() for s in self.secrets}
+        self._canaries = {s for s in lower if s.startswith(CANARY)} - {CANARY}
+        self._others = lower - self._canaries - {CANARY}
+
     def look(self, kind: str, outcome: str, asked: str, text: str) -> None:
         """``asked``: what the attacker sent; a secret that they sent themselves is none."""
         self.counts[kind, outcome] += 1
         given = unquote(unquote_to_bytes(asked).decode("utf-8", "replace")).lower()
-        lower = text.lower()
-        # The mark alone is looked for first: most answers have none of it.
-        hidden = [s for s in self.secrets if s.lower() in lower and s.lower() not in given]
-        if hidden:
+        if self._shown(text.lower(), given):
             self.leaks.append((f"{kind}: {asked[:300]}", text[:300]))
+
+    def _shown(self, text: str, given: str) -> bool:
+        """Answers are long and canaries many: what all canaries have in common is looked for first."""
+        if CANARY in text and (CANARY not in given or any(s in text and s not in given for s in self._canaries)):
+            return True
+        return any(s in text and s not in given for s in self._others)
 
     def http(self, said: Said) -> None:
         asked = f"{said.ask.method} {said.ask.target} {said.ask.headers} {said.ask.body}"
