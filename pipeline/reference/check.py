@@ -18,6 +18,7 @@ from pipeline.reference.source import Document, Problem, unreadable
 
 SCHEMAS = schemas.ROOT / "reference"
 DOCUMENT_BYTES = 4 << 20
+CONTROL_BYTES = 8 << 10  # one event can carry the ids of all controls
 _NAMES = {"agent": ("tenant", "id"), "tool": ("tenant", "server", "name"), "source": ("name",)}
 
 
@@ -26,6 +27,7 @@ def problems(documents: Sequence[Document], retention_classes: Sequence[str]) ->
     found = [problem for document in documents for problem in _one(document)]
     found += _duplicates(documents)
     found += _dangling(documents, retention_classes)
+    found += _crowding(documents)
     return sorted(found, key=lambda p: (p.file, p.line, p.field))
 
 
@@ -134,6 +136,16 @@ def _dangling(documents: Sequence[Document], retention_classes: Sequence[str]) -
             known = f"AUDITWIRE_RETENTION_CLASSES ({', '.join(retention_classes)})"
             text = f"{_short(held)} is none of {known}{_near(held, retention_classes)}: correct it, or add the class there"
             yield document.problem(("retention_class",), text)
+
+
+def _crowding(documents: Sequence[Document]) -> Iterator[Problem]:
+    size = 0
+    for document in (d for d in documents if d.kind == "control"):
+        size += len(str(document.content.get("id", "")))
+        if size > CONTROL_BYTES:
+            said = f"from here on the ids of all controls take more than {CONTROL_BYTES:,} characters, and an event can carry all"
+            yield document.problem(("id",), f"{said} of them: shorten them, or remove controls")
+            return
 
 
 def _tenants_in(document: Document) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -29,6 +29,9 @@ versions:
 """
 
 
+CONTROL = "kind: control\nid: {}\ntitle: t\nevent_types: ['*']\n---\n"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "good.yaml").write_text(GOOD, encoding="utf-8")
@@ -232,3 +235,11 @@ def test_differences_are_named_by_document_and_field() -> None:
     assert compare.changes(old, old) == []
     assert [c.how for c in compare.changes("", old)] == ["added"] * 3
     assert json.loads(old)["form"] == 1
+
+
+def test_controls_that_would_outgrow_an_event_are_refused(folder: Path) -> None:
+    """An event can be evidence for all of them at once, and nothing may be refused because of reference data."""
+    fitting = [CONTROL.format(f"C{n:04}".ljust(64, "x")) for n in range(128)]
+    assert said(folder, "".join(fitting)) == []
+    (line,) = said(folder, "".join([*fitting, CONTROL.format("one-more"), CONTROL.format("two-more")]))
+    assert "control one-more: id: " in line and "8,192" in line and "remove" in line
