@@ -44,7 +44,7 @@ def parser(command: str) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 done, 1 the tool found a difference or a fault, 2 wrong arguments or settings."""
-    faulthandler.enable()  # a crash inside a client library leaves at least its stack
+    faulthandler.enable(2)  # a crash inside a client library leaves at least its stack; sys.stderr may have no descriptor
     argv = sys.argv[1:] if argv is None else argv
     args = parser(argv[0] if argv else "").parse_args(argv)
     try:
