@@ -137,9 +137,8 @@ class Worker:
         files = [*files, write_manifest(store, prefix, content)]
         rows = content["counts"]["rows"]
         lease.check()
-        stores.trail.record(
-            audit.DELIVERED, job.tenant, audit.JOB_SECONDS, **_event(job, "success"), attributes={"rows": str(rows)}
-        )
+        told = {"rows": str(rows), "manifest_sha256": files[-1].sha256}
+        stores.trail.record(audit.DELIVERED, job.tenant, audit.JOB_SECONDS, **_event(job, "success"), attributes=told)
         stores.jobs.finish(job, [f.entry() for f in files], rows, stores.keep_days)
         metrics.EXPORT_JOBS.labels("done").inc()
         metrics.EXPORT_ROWS.inc(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import uuid
 from collections.abc import Callable, Iterator
@@ -106,7 +107,8 @@ def test_requests_deliveries_and_downloads_are_recorded(space: Space, olga: http
     }
     asked = attributes(found[0])
     assert (asked["from"], asked["columns"], asked["filter.outcome"]) == ("2026-11-02T00:00:00.000000Z", "tenant_id", "success")
-    assert attributes(found[1]) == {"rows": str(ROWS)}
+    manifest = hashlib.sha256(fetch(olga, extract, "manifest.json")).hexdigest()
+    assert attributes(found[1]) == {"rows": str(ROWS), "manifest_sha256": manifest}
     assert [e["target_details"] for e in found[2:]] == ["manifest.json", "part-00000.csv"]
 
 
