@@ -66,9 +66,11 @@ def test_the_commands_of_the_page_run(checkout: tuple[Path, Space], number: int,
     assert number == 0 or "acme" not in said
 
 
-def test_the_command_of_the_query_list_runs(checkout: tuple[Path, Space]) -> None:
-    (block,) = _blocks("queries/README.md", "sh")
-    assert "read_secret" in _run(checkout, f". .auditwire/env\n{block}")
+def test_the_commands_of_the_query_list_run(checkout: tuple[Path, Space]) -> None:
+    ask, calls = _blocks("queries/README.md", "bash")
+    assert len(calls.splitlines()) == 15
+    said = _run(checkout, f". .auditwire/env\n{ask}\n{calls}")
+    assert "read_secret" in said and "Code: " not in said
 
 
 @pytest.mark.parametrize("number", [0, 1])
