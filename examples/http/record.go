@@ -56,11 +56,16 @@ func record(url, token string, events []event) (int, error) {
 }
 
 func main() {
+	url, token := os.Getenv("AUDITWIRE_INGEST_URL"), os.Getenv("AUDITWIRE_INGEST_TOKEN")
+	if url == "" || token == "" {
+		fmt.Fprintln(os.Stderr, "set AUDITWIRE_INGEST_URL and AUDITWIRE_INGEST_TOKEN (docs/receiver.md)")
+		os.Exit(1)
+	}
 	name := "go-1"
 	if len(os.Args) > 1 {
 		name = os.Args[1]
 	}
-	accepted, err := record(os.Getenv("AUDITWIRE_INGEST_URL"), os.Getenv("AUDITWIRE_INGEST_TOKEN"), []event{{
+	accepted, err := record(url, token, []event{{
 		"source_event_id": name,
 		"event_type":      "tool.invoked",
 		"occurred_at":     time.Now().UTC().Format(time.RFC3339Nano),

@@ -1,6 +1,9 @@
 // Events over HTTP from Node, standard library only. 202 means that Kafka has all of them.
 const url = process.env.AUDITWIRE_INGEST_URL, token = process.env.AUDITWIRE_INGEST_TOKEN;
-if (!url || !token) throw new Error("set AUDITWIRE_INGEST_URL and AUDITWIRE_INGEST_TOKEN (docs/receiver.md)");
+if (!url || !token) {
+  console.error("set AUDITWIRE_INGEST_URL and AUDITWIRE_INGEST_TOKEN (docs/receiver.md)");
+  process.exit(1);
+}
 
 // The same body is sent again until it is acknowledged: source_event_id makes it the same events.
 async function record(events, tries = 6) {
