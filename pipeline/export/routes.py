@@ -14,6 +14,7 @@ from connectors.postgres.jobs import Job, Page
 from pipeline.export import audit, enqueue, extract, formats, models, paging, queries
 from pipeline.export.access import Asker, Made, Service, body, no_tenant, problems, strict_query, who
 from pipeline.export.auth import Principal
+from pipeline.export.downloads import Download
 from pipeline.export.errors import RefusedError, not_found
 from pipeline.export.files import MANIFEST
 
@@ -169,7 +170,7 @@ def download(
         raise RefusedError(410, "expired", "The extract's files have expired.", hint, tenant=job.tenant, extract=str(job.id))
     recorded = who(request, asker) | {"activity": "read", "target_id": str(job.id), "target_details": name}
     made.stores.trail.record(audit.READ, job.tenant, **recorded, attributes={"sha256": entry["sha256"]})
-    return StreamingResponse(found.pieces, headers=_headers(entry, found.size), media_type=_media_type(name))
+    return Download(found.pieces, headers=_headers(entry, found.size), media_type=_media_type(name))
 
 
 @router.get(
