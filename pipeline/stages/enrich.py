@@ -18,7 +18,7 @@ from connectors import avro
 from pipeline.batch import Batch, Indices
 from pipeline.reference.model import EVERY_TENANT, Snapshot, Tool
 
-LONGEST = 1024  # characters; no registered name is longer, and what is remembered must be bounded
+LONGEST = 257  # characters; every registered name is shorter, and what is remembered must be bounded
 REMEMBERED = 10_000
 TOOL = ("tool_server", "tool_name", "tool_version", "tool_definition_digest", "tool_category")
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from connectors import avro
 from pipeline.batch import Batch
 from pipeline.reference import model
+from pipeline.reference.check import schema_of
 from pipeline.reference.model import EMPTY, Agent, Control, Snapshot, Source, Tenant, Tool
 from pipeline.stages import Lookup, enrich
 from pipeline.stages.enrich import LONGEST
@@ -260,3 +261,10 @@ def test_the_released_form_of_a_document_is_what_the_stage_takes() -> None:
     (row,) = enriched(batch_of({"tool_name": "search"}), model.parse("3", text))
     assert (row["processed_tool_risk"], row["processed_reference_revision"], row["processed_flags"]) == ("high", "3", [])
     assert "EU-AI-Act:Art.12" in row["processed_controls"]
+
+
+def test_every_registered_name_is_shorter_than_what_is_looked_up() -> None:
+    """Else a longer name of an event, cut, would pass for the registered one."""
+    for kind, names in {"agent": ("id",), "tool": ("name", "server"), "source": ("name",)}.items():
+        fields = schema_of(kind)["properties"]
+        assert all(fields[name]["maxLength"] < LONGEST for name in names)
