@@ -1,0 +1,67 @@
+"""One tenant's analyst in ClickHouse against another tenant's rows, in over 200 generated queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests import isolation, isolation_sql
+from tests.isolation import OTHER, Watch, World
+from tests.space import Space
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="module")
+def space(new_space: Callable[[], Space], world: World) -> Space:
+    made = new_space()
+    made.provision()
+    isolation.store(made, world)
+    return made
+
+
+def ask(space: Space, watch: Watch, kind: str, sql: str, user: str) -> bool:
+    """Whether it was answered."""
+    key = {"X-ClickHouse-User": user, "X-ClickHouse-Key": space.stack.state.secrets[f"clickhouse_{user}"]}
+    url = f"{space.env['AUDITWIRE_CLICKHOUSE_URL']}/?database={space.name}&param_tenant={OTHER}"
+    answer = httpx.post(url, content=sql, headers=key, timeout=60)
+    answered = answer.is_success and "DB::Exception" not in answer.text[-2000:]
+    watch.look(kind, "answered" if answered else "refused", sql, answer.text + str(answer.headers))
+    return answered
+
+
+def everything(space: Space, world: World, watch: Watch, user: str) -> dict[str, bool]:
+    """All queries; whether each was answered."""
+    kinds = {"read": isolation_sql.reads(), "probe": isolation_sql.probes(), "elsewhere": isolation_sql.elsewhere()}
+    queries = [(kind, sql) for kind, of in (kinds | {"by value": isolation_sql.by_value(world)}).items() for sql in of]
+    return {f"{kind}: {sql}": ask(space, watch, kind, sql, user) for kind, sql in queries}
+
+
+def test_no_query_shows_a_row_of_another_tenant(space: Space, world: World) -> None:
+    watch = Watch(world.secrets())
+    answered = everything(space, world, watch, "analyst_demo")
+    print("\n" + watch.table())
+    assert watch.leaks == []
+    assert watch.total > 200
+    assert [q for q, ok in answered.items() if q.startswith("probe") and not ok] == []
+    assert [q for q, ok in answered.items() if q.startswith("elsewhere") and ok] == []
+    of_reads = [ok for q, ok in answered.items() if q.startswith("read")]
+    assert sum(of_reads) > len(of_reads) * 0.7, "most are valid queries that are answered with the own rows"
+
+
+def test_each_left_out_function_is_not_called() -> None:
+    queries = [*isolation_sql.reads(), *isolation_sql.probes(), *isolation_sql.elsewhere(), *isolation_sql.by_value(World())]
+    assert [q for q in queries for name in isolation_sql.LEFT_OUT if f"{name}(" in q] == []
+
+
+def test_without_the_row_filter_the_same_queries_show_it(space: Space, world: World) -> None:
+    """Negative control: the analyst of all tenants."""
+    watch = Watch(world.secrets())
+    answered = everything(space, world, watch, "analyst")
+    assert len(watch.leaks) > 60
+    assert not any(ok for q, ok in answered.items() if q.startswith("probe: SELECT throwIf(tenant_id != 'demo')"))
