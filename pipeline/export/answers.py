@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline import metrics
 from pipeline.export import audit
-from pipeline.export.errors import RefusedError, UnavailableError
+from pipeline.export.errors import RefusedError, UnavailableError, advice
 
 if TYPE_CHECKING:
     from pipeline.export.access import Service
@@ -71,8 +71,8 @@ def malformed(request: Request, exc: Exception) -> JSONResponse:
     """422 of a parameter that the framework could not read; its value is not quoted."""
     first = cast(RequestValidationError, exc).errors()[0]
     where = str(first["loc"][-1])[:64] if first["loc"] else "the request"
-    error = RefusedError(422, "invalid", f"{where}: {first['msg']}.", "See /docs for the parameters and their forms.")
-    return refused(request, error)
+    hint = advice(first["type"], "See /docs for the parameters and their forms.")
+    return refused(request, RefusedError(422, "invalid", f"{where}: {first['msg']}.", hint))
 
 
 def unavailable(_request: Request, exc: Exception) -> JSONResponse:

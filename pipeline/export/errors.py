@@ -52,3 +52,9 @@ def not_found(tenant: str = "", extract: str = "") -> RefusedError:
 def invalid(error: str, what_to_do: str, tenant: str = "") -> RefusedError:
     """A request that can never be served as it is."""
     return RefusedError(422, "invalid", error, what_to_do, tenant=tenant)
+
+
+def advice(kind: str, otherwise: str) -> str:
+    """What to do about a value that pydantic found wrong in this way (the ``type`` of its error)."""
+    times = ("timezone_aware", "datetime_parsing", "datetime_from_date_parsing", "datetime_type")
+    return "Give a time with its zone, such as 2026-11-01T00:00:00Z." if kind in times else otherwise

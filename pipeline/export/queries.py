@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from connectors.kafka_marks import Marks
 from pipeline.export import columns
-from pipeline.export.errors import RefusedError, invalid
+from pipeline.export.errors import RefusedError, advice, invalid
 from pipeline.export.models import ExtractRequest, Scalar
 
 MOST_VALUES = 100
@@ -227,7 +227,7 @@ def refusal(exc: ValidationError, model: type[BaseModel]) -> RefusedError:
     """What is wrong with the first wrong field (422)."""
     first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
     where = ".".join(str(part)[:64] for part in first["loc"]) or "the body"
-    hint = "See /docs for the request's form."
+    hint = advice(first["type"], "See /docs for the request's form.")
     if first["type"] == "extra_forbidden":
         hint = "The fields are " + ", ".join(f.alias or n for n, f in model.model_fields.items()) + "."
     return invalid(f"{where}: {first['msg']}.", hint)

@@ -82,10 +82,12 @@ def test_what_can_never_be_served_is_named(change: dict[str, Any], said: str) ->
         ({"columns": ["event_tpye"]}, "Did you mean event_type?"),
         ({"filters": {"actorid": "x"}}, "Did you mean actor_id?"),
         ({"columns": ["zzzz"]}, "The columns are listed"),
+        ({"from": "2026-11-01"}, "such as 2026-11-01T00:00:00Z"),
+        ({"from": "2026-11-01T00:00:00"}, "such as 2026-11-01T00:00:00Z"),
         ({"until": "x"}, "The fields are tenant, from, to, filters, columns, format, time, require_complete."),
     ],
 )
-def test_a_misspelt_name_gets_the_nearest_one(change: dict[str, Any], hint: str) -> None:
+def test_a_misspelt_name_gets_the_nearest_one_and_a_time_an_example(change: dict[str, Any], hint: str) -> None:
     assert hint in refusal(**change).what_to_do
 
 
