@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import threading
@@ -45,7 +46,8 @@ def serve(part: str, listen: str, healthy: Callable[[], str | None]) -> Threadin
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # who asked did not wait for the answer
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

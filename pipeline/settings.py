@@ -285,6 +285,14 @@ def known_names() -> frozenset[str]:
     return OTHER_NAMES.union(*(names_of(m) for m in ALL.values()))
 
 
+def unknown_names(env: Mapping[str, str]) -> dict[str, str]:
+    """Names in ``env`` that begin like settings and that nobody reads, each with a hint at the nearest known one, or ""."""
+    known = known_names()
+    unknown = sorted(name for name in env if name.startswith(PREFIX) and name not in known)
+    near = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
+    return {name: f" Did you mean {found[0]}?" if found else "" for name, found in near.items()}
+
+
 def load(model: type[S], env: Mapping[str, str] | None = None) -> S:
     """Settings of one part from ``env`` (default: the process environment).
 
@@ -292,14 +300,8 @@ def load(model: type[S], env: Mapping[str, str] | None = None) -> S:
     secrets are never quoted.
     """
     env = os.environ if env is None else env
-    known = known_names()
-    for name in env:
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise SettingsError(
-                f"{name} is not a setting of Auditwire.{hint} Unset it or correct its name (docs/configuration.md)."
-            )
+    for name, hint in unknown_names(env).items():
+        raise SettingsError(f"{name} is not a setting of Auditwire.{hint} Unset it or correct its name (docs/configuration.md).")
     try:
         return model.model_validate({n: env[n] for n in names_of(model) if env.get(n, "") != ""})
     except ValidationError as exc:

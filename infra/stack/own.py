@@ -24,9 +24,9 @@ def uses_own_servers(environ: Mapping[str, str]) -> bool:
 
     Raises StackError when only some are, or when a name that nobody reads is set: guessing would mix two worlds.
     """
-    known = settings.known_names()
-    if unknown := sorted(n for n in environ if n.startswith(settings.PREFIX) and n not in known):
-        raise StackError(f"{', '.join(unknown)}: no part reads this. Unset it or correct its name (docs/configuration.md).")
+    if unknown := settings.unknown_names(environ):
+        said = " ".join(f"{name}: no part reads this.{hint}" for name, hint in unknown.items())
+        raise StackError(f"{said} Unset it or correct its name (docs/configuration.md).")
     given = [n for n in OWN if environ.get(n)]
     if given and len(given) < len(OWN):
         missing = ", ".join(n for n in OWN if n not in given)

@@ -38,7 +38,9 @@ def table(rows: Iterable[Row], directory: Path) -> None:
 
 def lines(rows: Iterable[Row]) -> list[str]:
     """A line each: name, pid, state, endpoint."""
-    return [f"{r.name:<16} {r.pid or '-':<8} {r.state:<11} {r.endpoint}" for r in rows]
+    rows = list(rows)
+    wide = max((len(r.name) for r in rows), default=0)
+    return [f"{r.name:<{wide}} {r.pid or '-':<8} {r.state:<11} {r.endpoint}" for r in rows]
 
 
 def exports(env: Mapping[str, str]) -> str:
