@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from connectors.clickhouse import ddl, migrations
@@ -64,6 +65,23 @@ def test_one_range_of_one_class_is_one_part_of_one_block(migrated: Space) -> Non
         claim.write(plan, opened)
         parts = "SELECT count(), sum(rows) FROM system.parts WHERE active AND database = {db:String} AND table = 'events'"
         assert admin.rows(parts, {"db": migrated.name}) == [[1, 3000]]
+
+
+def test_a_range_of_which_one_class_was_stored_is_completed_not_doubled(migrated: Space) -> None:
+    """A range of several classes is several parts, and a server that is killed may keep some of them."""
+    of = rows(300, classes=("standard", "extended"))
+    plan = plan_of(of)
+    whole = one_batch([of], plan.topic_id, plan.partition)
+    with clickhouse(migrated, "CLICKHOUSE_SINK") as sink:
+        store = ClickHouseStore(sink, migrated.name)
+        claim = store.take_over(plan.topic, plan.topic_id, plan.partition)
+        claim._insert(plan, whole.filter(pc.equal(whole.column("processed_retention_class").cast(pa.string()), "standard")))
+        claim = store.take_over(plan.topic, plan.topic_id, plan.partition)
+        assert 0 < claim.prove(plan).count < plan.count
+        opened = claim.open()
+        opened.add(of)
+        claim.write(plan.again(), opened)
+        assert claim.prove(plan.again()).equals(plan)
 
 
 def test_the_table_is_missing_says_so_and_is_waited_for(namespace: Space) -> None:
