@@ -22,12 +22,13 @@ import psycopg
 import pyarrow as pa
 import uvicorn
 import yaml
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from fastapi import FastAPI
 
 from connectors import avro
 from connectors.clickhouse.client import Client
 from connectors.kafka import cluster_of, consumer_config
+from connectors.kafka_marks import MOVING
 from connectors.kafka_partitions import topic_id_of
 from infra.stack.server import base_environment
 from infra.stack.stack import CHECKOUT, tail
@@ -235,8 +236,16 @@ def mark(space: Space, ends: Mapping[int, int]) -> None:
     values = space.settings(settings.ClickHouseSink)
     consumer = Consumer(consumer_config(cluster_of(dict(values)), f"{space.name}-clickhouse-sink"))
     topic = f"{space.name}.events"
-    for partition in consumer.commit(offsets=[TopicPartition(topic, p, end) for p, end in ends.items()], asynchronous=False):
-        assert partition.error is None
+    deadline = time.monotonic() + 60
+    while True:  # a broker that has just begun may still be loading what groups have committed
+        try:
+            done = consumer.commit(offsets=[TopicPartition(topic, p, end) for p, end in ends.items()], asynchronous=False)
+            break
+        except KafkaException as exc:
+            if exc.args[0].code() not in MOVING or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+    assert all(partition.error is None for partition in done)
     consumer.close()
 
 
