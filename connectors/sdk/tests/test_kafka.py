@@ -115,12 +115,15 @@ def test_wrong_password_fails_the_event_in_time(kafka: Callable[..., KafkaTransp
         AuditClient(transport, service="checkout", tenant="acme").record(event).wait(60)
 
 
-def test_unreachable_broker_is_named(kafka: Callable[..., KafkaTransport], event: AuditEvent) -> None:
+def test_unreachable_broker_is_named(
+    kafka: Callable[..., KafkaTransport], event: AuditEvent, caplog: pytest.LogCaptureFixture
+) -> None:
     transport = kafka(bootstrap="127.0.0.1:9")
     receipt = AuditClient(transport, service="checkout", tenant="acme").record(event)
     told(transport)
     with pytest.raises(DeliveryTimeoutError, match=r"no broker of 127\.0\.0\.1:9 answers.*AUDITWIRE_KAFKA_BOOTSTRAP"):
         receipt.wait(0.1)
+    assert [r.getMessage() for r in caplog.records if r.name == "auditwire.kafka"] == []  # said once, in plain words
 
 
 def test_unreachable_registry_is_named(kafka: Callable[..., KafkaTransport]) -> None:

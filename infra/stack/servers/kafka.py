@@ -74,7 +74,7 @@ class Kafka(Server):
 
     def settle(self) -> None:
         """Users that a newer release needs are added to a cluster that was formatted without them."""
-        admin = AdminClient(self.client("admin"))
+        admin = AdminClient({**self.client("admin"), "log_level": 0})
         have = admin.describe_user_scram_credentials().result(15)
         new = [
             UserScramCredentialUpsertion(
