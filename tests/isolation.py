@@ -39,6 +39,7 @@ TEXTS = (
     *("response", "message", "reason", "target_id", "human_principal_id", "policy_id", "model_name", "ip_address"),
 )
 CANARY = "canary-"
+KINDS = ("tool.invoked", "tool.denied", "model.responded", "approval.requested", "session.started")
 
 
 @dataclass
@@ -62,7 +63,10 @@ class World:
         """Texts that are in events of the other tenant only: the canaries, ids, times to the microsecond, numbers."""
         found = {CANARY}
         for event in self.other:
-            found |= {event[name] for name in TEXTS} | {event["event_id"], str(event["input_tokens"])}
+            found |= {event[name] for name in TEXTS if event[name].startswith(CANARY)} | {
+                event["event_id"],
+                str(event["input_tokens"]),
+            }
             found.add(f".{event['occurred_at'] % 1_000_000:06d}")
         return found
 
@@ -74,8 +78,10 @@ def row(number: int, tenant: str, mark: str, chance: random.Random) -> dict[str,
     micros = 314_159 if tenant == OTHER else 0
     times = {name: made[name] + micros for name in ("occurred_at", "processed_ingested_at")}
     tokens = 7_000_000_000_000 + chance.getrandbits(40) if tenant == OTHER else number
-    identity = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-    return {**made, **times, "event_id": identity, "input_tokens": tokens, "outcome": "success"}
+    more: dict[str, Any] = {"event_id": str(uuid.UUID(int=chance.getrandbits(128), version=4)), "outcome": "success"}
+    if number % 2:  # a type that the analysts' views know, so that each view has rows of both
+        more |= {"event_type": KINDS[number // 2 % len(KINDS)], "approval_id": texts["reason"], "outcome": "denied"}
+    return {**made, **times, **more, "input_tokens": tokens}
 
 
 def store(space: Space, world: World) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests import isolation, isolation_sql
-from tests.isolation import OTHER, Watch, World
+from infra.stack.servers import analysts
+from tests import export_service, isolation, isolation_sql
+from tests.isolation import OTHER, OWN, Watch, World
 from tests.space import Space
 
 
@@ -52,6 +53,14 @@ def test_no_query_shows_a_row_of_another_tenant(space: Space, world: World) -> N
     assert [q for q, ok in answered.items() if q.startswith("elsewhere") and ok] == []
     of_reads = [ok for q, ok in answered.items() if q.startswith("read")]
     assert sum(of_reads) > len(of_reads) * 0.7, "most are valid queries that are answered with the own rows"
+
+
+def test_every_table_and_view_has_rows_of_both_tenants(space: Space) -> None:
+    """Otherwise nothing would show because nothing is there."""
+    for table in analysts.READS:
+        with export_service.clickhouse(space, "analyst") as client:
+            found = client.rows(f"SELECT DISTINCT tenant_id FROM {table} ORDER BY tenant_id", database=space.name)
+        assert found == [[OTHER], [OWN]], table
 
 
 def test_each_left_out_function_is_not_called() -> None:
