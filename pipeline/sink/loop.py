@@ -103,7 +103,7 @@ class Loop:
         """None, or what is wrong in a sentence; safe from any thread."""
         now = time.monotonic()
         if now - self._polled > STALLED_SECONDS:
-            return f"the loop has not polled for {now - self._polled:.0f} s: restart the part"
+            return f"the loop has not polled for {now - self._polled:.0f} s: look at Kafka first; if it answers, restart the part"
         for lane in list(self._lanes.values()):
             if lane.halted is not None:
                 return lane.halted
