@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from connectors.kafka import SILENT, Cluster, ErrorWatch, error_of
 from connectors.kafka_commits import Commits
+from connectors.kafka_marks import OUTDATED
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -45,8 +46,11 @@ class Observer:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
-        self._admin = AdminClient({**cluster.config(error_cb=self._watch), **SILENT})
+        self._admin = self._client()
         self._commits = Commits(cluster, self._watch)
+
+    def _client(self) -> AdminClient:
+        return AdminClient({**self._cluster.config(error_cb=self._watch), **SILENT})
 
     def partitions(self) -> dict[str, list[int]]:
         """Partitions with a leader of every topic that this user may see."""
@@ -118,6 +122,8 @@ class Observer:
     def _error(self, what: str, exc: KafkaException) -> LagError:
         error = error_of(exc)
         self._admin.poll(0)  # hands the errors of the background to the watch
+        if error is not None and error.code() in OUTDATED:
+            self._admin = self._client()
         name = error.name() if error is not None else type(exc).__name__
         if "AUTHORIZATION" in name:
             return LagError(f"Kafka user {self._cluster.username} may not {what} ({name}): run `auditwired migrate`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ MOVING = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
+OUTDATED = frozenset({KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH})
+"""The client asks with an epoch out of its cache for ever (librdkafka issue 4620): only a new client knows the newer one."""
 
 
 class MarksError(Exception):
@@ -88,20 +91,30 @@ class Positions:
     def __init__(self, cluster: Cluster, timeout: float = 10.0) -> None:
         self._cluster, self._timeout = cluster, timeout
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
-        self._admin = AdminClient({**cluster.config(error_cb=self._watch), **SILENT})
+        self._lock = threading.Lock()
+        self._admin = self._client()
         self._commits = Commits(cluster, self._watch)
+
+    def _client(self) -> AdminClient:
+        return AdminClient({**self._cluster.config(error_cb=self._watch), **SILENT})
+
+    def _renew(self, outdated: AdminClient) -> None:
+        """Another client, unless another thread made one already; threads that wait for the old one's answers keep it alive."""
+        with self._lock:
+            if self._admin is outdated:
+                self._admin = self._client()
 
     def topic_id(self, topic: str) -> str:
         """UUID of a topic."""
 
-        def ask() -> Any:
-            return self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout)[topic].result()
+        def ask(admin: AdminClient) -> Any:
+            return admin.describe_topics(TopicCollection([topic]), request_timeout=self._timeout)[topic].result()
 
         return str(self._asked(f"the id of {topic}", ask).topic_id)
 
     def replicated(self, topic: str) -> dict[int, bool]:
         """Partition → whether more than its leader is in sync, or it has no other copy: else the log's end may stand still."""
-        found = self._asked(f"the partitions of {topic}", lambda: self._admin.list_topics(topic, timeout=self._timeout))
+        found = self._asked(f"the partitions of {topic}", lambda admin: admin.list_topics(topic, timeout=self._timeout))
         if not found.topics[topic].partitions:
             raise MarksError(f"topic {topic} is not there, or may not be seen: run `auditwired migrate`", passing=True)
         return {p: len(m.isrs) >= min(2, len(m.replicas)) for p, m in sorted(found.topics[topic].partitions.items())}
@@ -122,30 +135,33 @@ class Positions:
     def committed(self, group: str, topic: str, partitions: list[int]) -> dict[int, int | None]:
         """Partition → committed offset of a group; what an open transaction is about to commit does not count."""
         found: dict[int, int | None] = self._asked(
-            f"how far group {group} is", lambda: self._commits.of(group, topic, partitions, self._timeout)
+            f"how far group {group} is", lambda _: self._commits.of(group, topic, partitions, self._timeout)
         )
         return found
 
     def _offsets(self, topic: str, asked: Mapping[int, Any]) -> dict[int, tuple[int, int]]:
         wanted = {TopicPartition(topic, p): spec for p, spec in asked.items()}
 
-        def ask() -> dict[int, tuple[int, int]]:
-            futures = self._admin.list_offsets(wanted, request_timeout=self._timeout)
+        def ask(admin: AdminClient) -> dict[int, tuple[int, int]]:
+            futures = admin.list_offsets(wanted, request_timeout=self._timeout)
             found = {place.partition: future.result() for place, future in futures.items()}
             return {partition: (result.offset, result.timestamp) for partition, result in found.items()}
 
         answer: dict[int, tuple[int, int]] = self._asked(f"offsets of {topic}", ask)
         return answer
 
-    def _asked(self, what: str, question: Callable[[], Any]) -> Any:
+    def _asked(self, what: str, question: Callable[[AdminClient], Any]) -> Any:
         """The answer; what passes by itself (a coordinator or leader that moves) is asked again until the timeout."""
         deadline = time.monotonic() + self._timeout
         while True:
+            admin = self._admin
             try:
-                return question()
+                return question(admin)
             except KafkaException as exc:
                 error = error_of(exc)
-                if error is None or error.code() not in MOVING or time.monotonic() > deadline:
+                if error is not None and error.code() in OUTDATED:
+                    self._renew(admin)
+                if error is None or error.code() not in MOVING | OUTDATED or time.monotonic() > deadline:
                     raise self._said(what, exc) from exc
             time.sleep(0.05)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 PREFIX = "AUDITWIRE_"
 
@@ -105,6 +105,13 @@ class Retention(BaseModel):
     retention_classes: str = setting(
         "RETENTION_CLASSES", "Retention classes that tenants may have, comma separated, at most 32.", "standard,extended"
     )
+
+    @field_validator("retention_classes")
+    @classmethod
+    def _few(cls, value: str) -> str:
+        if len(value.split(",")) > 32:  # each is a partition of the table a month
+            raise ValueError("names more than 32 classes")
+        return value
 
 
 class Processor(Common, Sealing, Retention):
