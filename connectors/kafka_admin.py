@@ -102,7 +102,8 @@ class KafkaAdmin:
     def acls(self, found: Catalogue) -> list[str]:
         """Create missing ACLs and wait until the brokers obey them (they acknowledge before they do); returns what was done."""
         wanted = {str(b): b for b in bindings(found)}
-        missing = [b for text, b in wanted.items() if text not in self._existing()]
+        there = self._existing()
+        missing = [b for text, b in wanted.items() if text not in there]
         if missing:
             for future in self._admin.create_acls(missing).values():
                 self._created(future, "ACL")
