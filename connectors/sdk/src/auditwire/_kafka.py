@@ -97,7 +97,12 @@ class KafkaTransport:
 
     def flush(self, timeout: float) -> int:
         """See Transport."""
-        return self._running.producer.flush(timeout) if self._running else 0
+        if self._running is None:
+            return 0
+        if self._running.producer.flush(timeout) == 0:
+            return 0
+        self._running.producer.poll(0)  # errors that wait to be told count as if they were messages
+        return len(self._running.producer)
 
     def close(self) -> None:
         """See Transport. What is in the queue or under way is given up: flush before."""
