@@ -97,12 +97,11 @@ class KafkaTransport:
 
     def flush(self, timeout: float) -> int:
         """See Transport."""
-        if self._running is None:
+        running = self._running
+        if running is None or running.producer.flush(timeout) == 0:
             return 0
-        if self._running.producer.flush(timeout) == 0:
-            return 0
-        self._running.producer.poll(0)  # errors that wait to be told count as if they were messages
-        return len(self._running.producer)
+        running.producer.poll(0)  # errors that wait to be told count as if they were messages
+        return len(running.producer)
 
     def close(self) -> None:
         """See Transport. What is in the queue or under way is given up: flush before."""
