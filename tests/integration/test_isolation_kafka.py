@@ -178,6 +178,9 @@ def test_no_user_gets_at_what_is_none_of_its_business(space: Space, world: World
     assert watch.leaks == []
     assert served == []
     assert watch.total > 100
+    log = space.stack.log("kafka").read_text(encoding="utf-8", errors="replace")
+    refused = [line for line in log.splitlines() if " is Denied operation" in line and space.name in line]
+    assert [user for user in USERS if not any(f"User:{user} " in line for line in refused)] == [], "refusals leave no trace"
 
 
 def test_who_may_read_reads_it(space: Space, world: World) -> None:
