@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import httpx
 import pytest
 
 from connectors.clickhouse.client import Client
 from infra.stack.servers import analysts
+from infra.stack.servers.clickhouse import ClickHouse
 from tests import analyst_world
 from tests.analyst_world import MARK
 from tests.sinks import clickhouse
@@ -222,6 +224,11 @@ def test_the_servers_own_tables_tell_nothing_of_others(world: Space) -> None:
         answer = _ask(world, f"SELECT * FROM system.`{table}` LIMIT 20000 FORMAT TSV SETTINGS max_execution_time = 10")
         if answer.is_success:
             readable[table] = answer.text
+    cast(ClickHouse, world.stack.servers["clickhouse"]).query("SYSTEM FLUSH LOGS query_log")
+    assert readable.pop("user_query_log", None) is not None
+    assert _ask(world, "SELECT DISTINCT user FROM system.user_query_log FORMAT TSV").text == "analyst_demo\n", (
+        "what one asked oneself"
+    )
     wrong = [
         t for t, text in readable.items() if any(word in text for word in (MARK, "analyst_acme", "'acme'", "audit_elsewhere"))
     ]

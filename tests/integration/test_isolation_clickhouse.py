@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import httpx
 import pytest
 
 from infra.stack.servers import analysts
+from infra.stack.servers.clickhouse import ClickHouse
 from tests import export_service, isolation, isolation_sql
 from tests.isolation import OTHER, OWN, Watch, World
 from tests.space import Space
@@ -43,6 +45,14 @@ def everything(space: Space, world: World, watch: Watch, user: str) -> dict[str,
     return {f"{kind}: {sql}": ask(space, watch, kind, sql, user) for kind, sql in queries}
 
 
+def recorded(space: Space) -> int:
+    """Queries of the tenant's analyst that the server wrote down as refused or failed."""
+    clickhouse = cast(ClickHouse, space.stack.servers["clickhouse"])
+    clickhouse.query("SYSTEM FLUSH LOGS query_log")
+    own = "user = 'analyst_demo' AND exception_code != 0 AND current_database = "
+    return int(clickhouse.query(f"SELECT count() FROM system.query_log WHERE {own}'{space.name}'"))
+
+
 def test_no_query_shows_a_row_of_another_tenant(space: Space, world: World) -> None:
     watch = Watch(world.secrets())
     answered = everything(space, world, watch, "analyst_demo")
@@ -53,6 +63,8 @@ def test_no_query_shows_a_row_of_another_tenant(space: Space, world: World) -> N
     assert [q for q, ok in answered.items() if q.startswith("elsewhere") and ok] == []
     of_reads = [ok for q, ok in answered.items() if q.startswith("read")]
     assert sum(of_reads) > len(of_reads) * 0.7, "most are valid queries that are answered with the own rows"
+    refused = sum(not ok for ok in answered.values())
+    assert recorded(space) == refused, "each refusal is in the server's query log"
 
 
 def test_every_table_and_view_has_rows_of_both_tenants(space: Space) -> None:
