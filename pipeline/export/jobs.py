@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class Worker:
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="extracts", daemon=True)
         self.problem: str | None = None
+        self._asked = 0.0  # since when the queue is asked for a job; 0 while it is not
 
     def start(self) -> None:
         self._thread.start()
@@ -83,12 +85,17 @@ class Worker:
 
     def healthy(self) -> str | None:
         """None, or in one sentence what is wrong."""
+        asked = self._asked
+        if self.problem is None and asked and time.monotonic() - asked > 15.0:
+            return f"PostgreSQL has not answered for {time.monotonic() - asked:.0f} s: is it up?"
         return self.problem if self._thread.is_alive() else "the thread that works on extracts has ended: restart the service"
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
+                self._asked = time.monotonic()
                 job = self._stores.jobs.claim()
+                self._asked = 0.0
                 self.problem = None
                 if job is not None:
                     with within(extract=str(job.id), attempt=job.attempt):
