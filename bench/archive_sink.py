@@ -23,7 +23,8 @@ from tests import space
 from tests.archive_sink import ArchiveProcess
 from tests.fsck_world import AccountedTopic, fsck
 from tests.processing import PARTITIONS, bodies, rows
-from tests.sinks import SinkProcess, until
+from tests.sinks import SinkProcess
+from tests.waiting import until
 
 TEXT = "The agent read the merge request, ran the linter twice and left a comment about the unused import in module {}. "
 
@@ -61,7 +62,7 @@ def measure(one: space.Space, topic: AccountedTopic, flush_mb: int) -> str:
     limits = {"ARCHIVE_SINK_FLUSH_BYTES": flush_mb << 20, "ARCHIVE_SINK_FLUSH_SECONDS": 5}
     with ArchiveProcess(one, overrides=limits) as sink:
         process = psutil.Process(sink.process.pid)
-        until(lambda: "assigned" in sink.text(), why=sink.text)
+        until(lambda: "assigned" in sink.text(), otherwise=sink.text)
         cpu, idle, began = sum(process.cpu_times()[:2]), peak_mb(process.pid), time.monotonic()
         until(lambda: _done(topic, "archive", ends), 600, sink.text)
         used, seconds = sum(process.cpu_times()[:2]) - cpu, time.monotonic() - began

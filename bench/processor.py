@@ -19,7 +19,8 @@ import psutil
 
 from infra.stack import Stack
 from tests import space
-from tests.processing import PARTITIONS, Worker, bodies, committed, event_frame, produce, rows, wait_until
+from tests.processing import PARTITIONS, Worker, bodies, committed, event_frame, produce, rows
+from tests.waiting import until
 
 TEXT = "The agent read the merge request, ran the linter twice and left a comment about the unused import in module {}. "
 
@@ -58,9 +59,9 @@ def measure(one: space.Space, count: int) -> tuple[float, float, int]:
     worker = Worker(one, "bench")
     try:
         process = psutil.Process(worker.process.pid)
-        wait_until(lambda: done() > 0)
+        until(lambda: done() > 0)
         before, cpu, began = done(), sum(process.cpu_times()[:2]), time.monotonic()
-        wait_until(lambda: done() >= count, 600)
+        until(lambda: done() >= count, 600)
         events, seconds = count - before, time.monotonic() - began
         return (sum(process.cpu_times()[:2]) - cpu) / events * 1e6, events / seconds, process.memory_info().rss >> 20
     finally:

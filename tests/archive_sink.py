@@ -22,8 +22,9 @@ from connectors import avro, parquet
 from pipeline import settings
 from tests import archive_bucket
 from tests.archive_rows import columns
-from tests.sinks import ROOT, CleanTopic, Difference, Key, until
+from tests.sinks import ROOT, CleanTopic, Difference, Key
 from tests.space import Space
+from tests.waiting import until
 
 CLASSES = ("standard", "short", "")
 

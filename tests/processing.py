@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,12 +159,3 @@ def committed(space: Space, partitions: int = PARTITIONS) -> list[int]:
         found = [None] * partitions
     offsets.close()
     return [-1 if offset is None else offset for offset in found]
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60, otherwise: Callable[[], str] = lambda: "") -> None:
-    """Poll until it holds; fails the test at the deadline."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            raise AssertionError(f"not reached in {seconds} s {otherwise()}")
-        time.sleep(0.1)

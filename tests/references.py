@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from connectors import avro
@@ -22,16 +21,6 @@ from pipeline.reference.model import canonical
 from pipeline.reference.publisher import APPLIED
 from schemas import schema_text
 from tests.space import Space
-
-DEADLINE = 60.0
-
-
-def until(true: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
-    """Poll until it holds; AssertionError after so many seconds."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
 
 
 def store(space: Space, **control: bool) -> Revisions:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from pipeline import settings
 from tests.archive_rows import columns
 from tests.log_end import transactions_ended
 from tests.space import Space
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
 Key = tuple[int, int, int]  # partition, offset, digest
@@ -190,14 +191,6 @@ class SinkProcess:
             self.send(signal.SIGUSR1)
             time.sleep(0.5)
         return self.log.read_text(errors="replace")
-
-
-def until(true: Callable[[], bool], seconds: float = 60.0, why: Callable[[], str] = lambda: "") -> None:
-    """Poll a condition; fails after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s. {why()}"
-        time.sleep(0.1)
 
 
 def drained(topic: CleanTopic, *sinks: SinkProcess, seconds: float = 90.0) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from infra.stack.stack import CHECKOUT
+from tests.waiting import until
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
@@ -85,7 +85,4 @@ def test_demo(tmp_path: Path) -> None:
 
 
 def _none_left(state: Path) -> None:
-    deadline = time.monotonic() + 20
-    while left := running_in(state):
-        assert time.monotonic() < deadline, f"processes are left: {left}"
-        time.sleep(0.1)
+    until(lambda: not running_in(state), 20, lambda: f"processes are left: {running_in(state)}")

@@ -11,8 +11,8 @@ import pytest
 from infra.stack import Stack
 from tests import archive_bucket, space
 from tests.archive_sink import ArchiveProcess, ClassedTopic, Wire, intact, settled
-from tests.sinks import until
 from tests.space import Space
+from tests.waiting import until
 
 POINTS = [
     "before_plan:1",
@@ -33,7 +33,7 @@ def test_killed_at_a_named_point_the_next_one_completes_the_range(provisioned: S
     topic = ClassedTopic(provisioned)
     topic.write(200)
     with ArchiveProcess(provisioned, (f"kill@{point}",)) as doomed:
-        until(doomed.died, why=doomed.text)
+        until(doomed.died, otherwise=doomed.text)
         assert doomed.end() == -signal.SIGKILL
     topic.write(100)
     with ArchiveProcess(provisioned) as sink:
@@ -48,7 +48,7 @@ def test_killed_in_the_middle_of_a_put(provisioned: Space) -> None:
     with Wire(provisioned.env["AUDITWIRE_S3_ENDPOINT"], cut_after=9000, at_cut=lambda: doomed.send(signal.SIGKILL)) as wire:
         doomed.overrides = {"S3_ENDPOINT": wire.endpoint}
         with doomed:
-            until(doomed.died, why=doomed.text)
+            until(doomed.died, otherwise=doomed.text)
     assert "events/" not in "".join(archive_bucket.bucket(provisioned).keys(""))
     with ArchiveProcess(provisioned) as sink:
         settled(topic, sink)
@@ -71,11 +71,11 @@ def _zombie(topic: ClassedTopic, faults: tuple[str, ...], point: str) -> None:
     """A sink is frozen inside a range; another takes over and finishes it; then the first wakes up and goes on."""
     topic.write(200, partitions=(0,))
     with ArchiveProcess(topic.space, (f"stop@{point}", *faults)) as frozen:
-        until(frozen.stopped, why=frozen.text)
+        until(frozen.stopped, otherwise=frozen.text)
         with ArchiveProcess(topic.space, faults) as heir:
             settled(topic, heir)
             frozen.send(signal.SIGCONT)
-            until(lambda: "back to the plan" in frozen.text() or "lost [0" in frozen.text(), why=frozen.text)
+            until(lambda: "back to the plan" in frozen.text() or "lost [0" in frozen.text(), otherwise=frozen.text)
             topic.write(100, partitions=(0, 1, 2, 3))
             settled(topic, heir, frozen)
             assert not (frozen.died() or heir.died())
@@ -114,7 +114,7 @@ def test_s3_is_killed_while_objects_are_written(mortal: Space, fault_stack: Stac
             topic.write(300)
             fault_stack.kill("s3")
             topic.write(100)
-            until(lambda: "is it up" in sink.text() or "try again" in sink.text(), why=sink.text)
+            until(lambda: "is it up" in sink.text() or "try again" in sink.text(), otherwise=sink.text)
             fault_stack.launch("s3")
             fault_stack.wait("s3")
             settled(topic, sink, seconds=200)
@@ -125,7 +125,7 @@ def test_kafka_is_killed_while_ranges_are_open(mortal: Space, fault_stack: Stack
     topic = ClassedTopic(mortal)
     topic.write(300)
     with ArchiveProcess(mortal, overrides={"ARCHIVE_SINK_FLUSH_SECONDS": 3}) as sink:
-        until(lambda: "assigned" in sink.text(), why=sink.text)
+        until(lambda: "assigned" in sink.text(), otherwise=sink.text)
         fault_stack.kill("kafka")
         fault_stack.launch("kafka")
         fault_stack.wait("kafka")

@@ -16,8 +16,9 @@ from infra.stack import Stack
 from pipeline import settings
 from tests import space
 from tests.faults.proxy import Proxy
-from tests.sinks import CleanTopic, Difference, SinkProcess, clickhouse, compare, drained, until
+from tests.sinks import CleanTopic, Difference, SinkProcess, clickhouse, compare, drained
 from tests.space import Space
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 POINTS = ("before_plan", "planned", "mid_write", "written", "proved", "committed")

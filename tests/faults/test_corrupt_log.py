@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.sinks import CleanTopic, SinkProcess, stored, until
+from tests.sinks import CleanTopic, SinkProcess, stored
 from tests.space import Space
+from tests.waiting import until
 
 
 def segment(space: Space, topic: str) -> Path:

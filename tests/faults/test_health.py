@@ -27,10 +27,11 @@ from pipeline.sink.lane import Parts
 from pipeline.sink.loop import Loop
 from tests import space
 from tests.parts import PartProcess
-from tests.processing import bodies, event_frame, produce, rows, wait_until
+from tests.processing import bodies, event_frame, produce, rows
 from tests.relay import Relay
 from tests.sinks import CleanTopic
 from tests.space import Space
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 STALLED = 4.0
@@ -55,15 +56,15 @@ def sink(log: KafkaPartitions, store: Store, one: Space) -> Iterator[Loop]:
 def stalls_and_recovers(topic: CleanTopic, loop: Loop, relay: Relay, part: str) -> None:
     group = f"{topic.space.name}-{part}"
     topic.write(20, partitions=(0,))
-    wait_until(lambda: loop.healthy() is None and topic.committed(group).get(0, 0) >= 20, 60, lambda: str(loop.healthy()))
+    until(lambda: loop.healthy() is None and topic.committed(group).get(0, 0) >= 20, 60, lambda: str(loop.healthy()))
     relay.freeze()
     topic.write(20, partitions=(0,))
-    wait_until(lambda: "has made no progress for" in (loop.healthy() or ""), 60, lambda: str(loop.healthy()))
+    until(lambda: "has made no progress for" in (loop.healthy() or ""), 60, lambda: str(loop.healthy()))
     assert f"{topic.name}[0]" in (loop.healthy() or "")
     relay.thaw()
     end = max(offset for partition, offset, _ in topic.records() if partition == 0) + 1
-    wait_until(lambda: topic.committed(group).get(0, 0) >= end, 120, lambda: str(loop.healthy()))
-    wait_until(lambda: loop.healthy() is None, 30, lambda: str(loop.healthy()))
+    until(lambda: topic.committed(group).get(0, 0) >= end, 120, lambda: str(loop.healthy()))
+    until(lambda: loop.healthy() is None, 30, lambda: str(loop.healthy()))
 
 
 def test_a_frozen_clickhouse_is_a_stall(provisioned: Space) -> None:
@@ -91,12 +92,12 @@ def test_a_frozen_postgresql_is_said_by_the_export_service(provisioned: Space) -
     with Relay(address) as relay:
         through = dsn.replace(address, f"127.0.0.1:{relay.port}")
         with PartProcess(provisioned, "export", EXPORT_POSTGRES_DSN=through) as part:
-            wait_until(part.healthy, 60, part.story)
+            until(part.healthy, 60, part.story)
             relay.freeze()
-            wait_until(lambda: part.health()[0] == 503, 60, part.story)
+            until(lambda: part.health()[0] == 503, 60, part.story)
             assert "PostgreSQL" in part.health()[1]
             relay.thaw()
-            wait_until(part.healthy, 60, part.story)
+            until(part.healthy, 60, part.story)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_kafka_away_is_said_by_every_part_that_needs_it(own: Space, fault_stack:
         parts = [stack.enter_context(PartProcess(own, name)) for name in names]
         parts.append(stack.enter_context(processor(own)))
         for part in parts:
-            wait_until(part.healthy, 90, part.story)
+            until(part.healthy, 90, part.story)
         fault_stack.kill("kafka")
         try:
             send_in_vain(own)
@@ -125,7 +126,7 @@ def test_kafka_away_is_said_by_every_part_that_needs_it(own: Space, fault_stack:
         if gave_up(parts[-1]):
             parts[-1] = stack.enter_context(processor(own))
         for part in parts:
-            wait_until(part.healthy, 150, part.story)
+            until(part.healthy, 150, part.story)
             assert part.lines() is not None, "in an outage too every line is JSON"
 
 
@@ -140,7 +141,7 @@ def gave_up(part: PartProcess) -> bool:
 
 def says(part: PartProcess) -> None:
     """It names Kafka's address, or says that a call of the client hangs: then Kafka is to be looked at."""
-    wait_until(lambda: gave_up(part) or part.health()[0] == 503, 150, part.story)
+    until(lambda: gave_up(part) or part.health()[0] == 503, 150, part.story)
     said = part.health()[1]
     assert gave_up(part) or part.env["AUDITWIRE_KAFKA_BOOTSTRAP"] in said or "look at Kafka first" in said, part.story()
 
@@ -162,9 +163,9 @@ def test_a_partition_that_does_not_move_is_a_stall_of_the_processor(new_space: C
     with Relay(url) as relay:
         through = url.replace(url.split("/")[2], f"127.0.0.1:{relay.port}")
         with PartProcess(one, "processor", ("tests.faults.worker",), SCHEMA_REGISTRY_URL=through, TEST_STALLED=8) as part:
-            wait_until(part.healthy, 60, part.story)
+            until(part.healthy, 60, part.story)
             relay.freeze()
             produce(one, [(0, event_frame(one) + bodies(rows(1))[0])])
-            wait_until(lambda: "has not moved for" in part.health()[1], 90, part.story)
+            until(lambda: "has not moved for" in part.health()[1], 90, part.story)
             relay.thaw()
-            wait_until(part.healthy, 90, part.story)
+            until(part.healthy, 90, part.story)

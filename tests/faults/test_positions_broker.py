@@ -14,8 +14,8 @@ from connectors.kafka_marks import Positions
 from infra.stack import Stack
 from pipeline import settings
 from tests import space
-from tests.sinks import until
 from tests.space import Space
+from tests.waiting import until
 
 
 @pytest.fixture

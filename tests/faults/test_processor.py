@@ -9,8 +9,9 @@ import signal
 import pytest
 
 from tests.faults.fleet import Fleet, is_stopped, violations
-from tests.processing import PARTITIONS, Worker, bodies, event_frame, produce, rows, wait_until
+from tests.processing import PARTITIONS, Worker, bodies, event_frame, produce, rows
 from tests.space import Space
+from tests.waiting import until
 
 POINTS = ("pre_init", "init", "begun", "mid", "produced", "offsets", "committed")
 EACH = 600
@@ -54,7 +55,7 @@ def test_killed_at_every_named_point(filled: Filled) -> None:
 def zombies(space: Space, plans: list[str], safety: str = "") -> list[int]:
     """Workers that are stopped where ``plans`` say, overtaken by others that finish, and woken; their exit codes."""
     stopped = [lone(space, p, plan, safety) for p, plan in enumerate(plans)]
-    wait_until(lambda: all(is_stopped(worker) for worker in stopped), 60, stopped[0].text)
+    until(lambda: all(is_stopped(worker) for worker in stopped), 60, stopped[0].text)
     assert finished([lone(space, p, "", safety) for p in range(len(plans))]) == [0] * len(plans)
     for worker in stopped:
         worker.process.send_signal(signal.SIGCONT)

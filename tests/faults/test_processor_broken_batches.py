@@ -12,8 +12,9 @@ import confluent_kafka
 
 from connectors.kafka import producer_config
 from tests.faults.fleet import violations
-from tests.processing import Worker, bodies, cluster, committed, event_frame, produce, rows, wait_until
+from tests.processing import Worker, bodies, cluster, committed, event_frame, produce, rows
 from tests.space import Space
+from tests.waiting import until
 
 FIRST = 30
 
@@ -87,7 +88,7 @@ def test_a_header_whose_name_is_no_utf8_is_read_like_any_other(provisioned: Spac
     produce(space, [(0, framed[2])])
     worker = Worker(space, "header", PROCESSOR_LINGER_MS=5)
     try:
-        wait_until(lambda: committed(space)[0] == 4 or worker.process.poll() is not None, 60, worker.text)
+        until(lambda: committed(space)[0] == 4 or worker.process.poll() is not None, 60, worker.text)
         assert violations(space, {0: [event["event_id"] for event in events]}) == []
     finally:
         worker.kill()

@@ -21,8 +21,9 @@ from pipeline.processor import Processor
 from pipeline.sealing import Sealer
 from tests.faults.fleet import violations
 from tests.faults.test_processor import finished, lone
-from tests.processing import Worker, bodies, cluster, event_frame, ledger, processor_cluster, produce, read_all, rows, wait_until
+from tests.processing import Worker, bodies, cluster, event_frame, ledger, processor_cluster, produce, read_all, rows
 from tests.space import Space
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_a_rival_that_commits_during_the_rebuild_is_no_contradiction(space: Spac
         rival.open()
         rival.commit(rival.handle(raw(space, 1), 0, 20, False))
         rival.close()
-        wait_until(lambda: ledger(space, 1) != [])
+        until(lambda: ledger(space, 1) != [])
 
     work = overtaken(space, processor, 1, commits)
     with pytest.raises(Overtaken) as caught:
@@ -98,7 +99,7 @@ def test_a_rival_that_commits_first_is_no_expired_offset(space: Space, monkeypat
             rival = Session(processor_cluster(space), offsets_of_rival, topic, partition, outputs=outputs)
             rival.commit([(outputs[0], None, b"result")], 1)
             rival.close()
-            wait_until(lambda: read_all(space, "ledger", 2) != [])
+            until(lambda: read_all(space, "ledger", 2) != [])
         return found
 
     offsets_of_rival = GroupOffsets(processor_cluster(space), offsets.group)
@@ -119,7 +120,7 @@ def test_keys_that_grow_in_the_quarantine_do_not_wedge_the_partition(space: Spac
     assert work.open() == 0
     work.commit(work.handle(records, 0, 4, False))
     work.close()
-    wait_until(lambda: len(read_all(space, "ledger", 3)) == 1)  # the broker writes the markers after its answer
+    until(lambda: len(read_all(space, "ledger", 3)) == 1)  # the broker writes the markers after its answer
     codec, sealer = RecordCodec("quarantined_event", 0), Sealer(space.env["AUDITWIRE_SEALING_KEY"])
     found = [codec.decode(record.value or b"") for record in read_all(space, "quarantine", 3)]
     assert [record["reason"] for record in found] == ["bad_frame", "too_large", "bad_frame"]
@@ -179,5 +180,5 @@ sys.exit(Processor(settings.load(settings.Processor), points=points).run())
 def test_sigterm_does_not_wait_for_a_commit_that_hangs(provisioned: Space) -> None:
     produce(provisioned, [(0, event_frame(provisioned) + body) for body in bodies(rows(5))])
     worker = Worker(provisioned, "hanging", ["-c", BLOCKING], PROCESSOR_LINGER_MS=5)
-    wait_until(lambda: "blocked" in worker.text(), 60, worker.text)
+    until(lambda: "blocked" in worker.text(), 60, worker.text)
     assert worker.stop(25) == 0

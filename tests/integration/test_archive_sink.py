@@ -13,8 +13,8 @@ from connectors import manifest
 from infra.stack.servers.kafka import Kafka
 from tests import archive_bucket
 from tests.archive_sink import ArchiveProcess, ClassedTopic, archived, intact, settled
-from tests.sinks import until
 from tests.space import Space
+from tests.waiting import until
 
 
 def test_everything_is_archived_once_across_classes_gaps_and_restarts(provisioned: Space) -> None:
@@ -69,7 +69,7 @@ def test_a_full_spill_folder_closes_objects_early(provisioned: Space) -> None:
     limits = {"ARCHIVE_SINK_FLUSH_SECONDS": 3600, "ARCHIVE_SINK_SPILL_BYTES": 3_000_000}
     with ArchiveProcess(provisioned, overrides=limits) as sink:
         bucket = archive_bucket.bucket(provisioned)
-        until(lambda: len(list(bucket.keys("ranges/"))) > 0, why=sink.text)
+        until(lambda: len(list(bucket.keys("ranges/"))) > 0, otherwise=sink.text)
     with ArchiveProcess(provisioned) as sink:
         settled(topic, sink)
     intact(topic)
@@ -94,6 +94,6 @@ def test_a_store_that_is_down_at_the_start_is_waited_for(provisioned: Space) -> 
     topic = ClassedTopic(provisioned)
     topic.write(50)
     with ArchiveProcess(provisioned, overrides={"S3_ENDPOINT": "http://127.0.0.1:1"}) as sink:
-        until(lambda: "back to the plan" in sink.text(), why=sink.text)
+        until(lambda: "back to the plan" in sink.text(), otherwise=sink.text)
         assert "is it up, is AUDITWIRE_S3_ENDPOINT right?" in sink.text()
         assert not sink.died()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 
-from tests.sinks import CleanTopic, SinkProcess, compare, drained, until
+from tests.sinks import CleanTopic, SinkProcess, compare, drained
 from tests.space import Space
+from tests.waiting import until
 
 
 def test_everything_is_stored_once_across_gaps_and_restarts(provisioned: Space) -> None:

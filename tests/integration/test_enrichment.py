@@ -21,9 +21,10 @@ from infra.stack.server import base_environment
 from infra.stack.stack import CHECKOUT
 from pipeline import settings
 from pipeline.reference.model import canonical
-from tests.processing import PARTITIONS, Worker, bodies, cluster, event_frame, produce, read_all, rows, wait_until
+from tests.processing import PARTITIONS, Worker, bodies, cluster, event_frame, produce, read_all, rows
 from tests.references import reader
 from tests.space import Space
+from tests.waiting import until
 
 LIVE_SECONDS = 5.0
 
@@ -75,7 +76,7 @@ class Calls:
     def newest(self) -> list[dict[str, Any]]:
         """The last clean event of each partition, once all that was sent is clean."""
         wanted = self._sent // PARTITIONS
-        wait_until(lambda: all(len(self.clean(p)) == wanted for p in range(PARTITIONS)), 60)
+        until(lambda: all(len(self.clean(p)) == wanted for p in range(PARTITIONS)), 60)
         return [self.clean(p)[-1] for p in range(PARTITIONS)]
 
 
@@ -111,10 +112,10 @@ def changed_while_two_run(space: Space, **env: str) -> list[dict[str, Any]]:
     calls = Calls(space)
     applied(space, document("low"))
     with reader(space) as topic:
-        wait_until(lambda: topic.current()[0] == "1", 60)
+        until(lambda: topic.current()[0] == "1", 60)
     workers = [Worker(space, name, ["-m", "tests.faults.worker"], PROCESSOR_LINGER_MS=5, **env) for name in "ab"]
     try:
-        wait_until(lambda: all(_metric(w, "partitions_owned") == PARTITIONS / 2 for w in workers), 90)
+        until(lambda: all(_metric(w, "partitions_owned") == PARTITIONS / 2 for w in workers), 90)
         calls.send()
         assert {e["processed_reference_revision"] for e in calls.newest()} == {"1"}
         applied(space, document("critical"))
@@ -147,7 +148,7 @@ def test_a_retention_class_that_the_processor_lacks_stops_it_with_an_alarm_until
         calls.send()
         calls.newest()
         applied(publishing, document("low", retention_class="eternal"))
-        wait_until(lambda: _sent_until(calls, lambda: health(worker)[0] == 503), 60, worker.text)
+        until(lambda: _sent_until(calls, lambda: health(worker)[0] == 503), 60, worker.text)
         assert "AUDITWIRE_RETENTION_CLASSES" in health(worker)[1] and "eternal" in health(worker)[1]
         applied(publishing, document("high", retention_class="extended"))
         events = calls.newest()
@@ -173,12 +174,12 @@ def test_events_wait_for_reference_data_that_cannot_be_read_yet(provisioned: Spa
     worker = Worker(provisioned, "d", PROCESSOR_LINGER_MS=5)
     try:
         calls.send()
-        wait_until(lambda: health(worker)[0] == 503 and "reference" in health(worker)[1], 60, worker.text)
-        wait_until(lambda: "is stopped at" in worker.text(), 60, worker.text)
+        until(lambda: health(worker)[0] == 503 and "reference" in health(worker)[1], 60, worker.text)
+        until(lambda: "is stopped at" in worker.text(), 60, worker.text)
         assert [calls.clean(p) for p in range(PARTITIONS)] == [[]] * PARTITIONS
         _allow(admin, acl)
         assert {e["processed_reference_revision"] for e in calls.newest()} == {""}
-        wait_until(lambda: health(worker) == (200, ""), 30)
+        until(lambda: health(worker) == (200, ""), 30)
     finally:
         worker.kill()
 
@@ -189,15 +190,15 @@ def test_processing_goes_on_with_the_last_revision_while_the_topic_cannot_be_rea
     worker = Worker(publishing, "e", PROCESSOR_LINGER_MS=5)
     admin = AdminClient(cluster(publishing, "admin").config())
     try:
-        wait_until(lambda: _sent_until(calls, lambda: health(worker)[0] == 200 and seen_by(worker) == 1), 60, worker.text)
+        until(lambda: _sent_until(calls, lambda: health(worker)[0] == 200 and seen_by(worker) == 1), 60, worker.text)
         for done in admin.create_acls([acl]).values():
             done.result(30)
-        wait_until(lambda: _age(worker) > 12, 60, worker.text)
+        until(lambda: _age(worker) > 12, 60, worker.text)
         calls.send()
         assert {e["processed_reference_revision"] for e in calls.newest()} == {"1"}
         _allow(admin, acl)
         number = applied(publishing, document("low"))
-        wait_until(lambda: _sent_until(calls, lambda: seen_by(worker) == int(number)), 60, worker.text)
+        until(lambda: _sent_until(calls, lambda: seen_by(worker) == int(number)), 60, worker.text)
         assert _age(worker) < 12
     finally:
         worker.kill()

@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from infra.stack.stack import CHECKOUT
 from tests.ingest import events_of
 from tests.integration.test_ingest import TOKEN, raw, running
 from tests.space import Space
+from tests.waiting import until
 
 EXAMPLES = CHECKOUT / "examples"
 
@@ -55,13 +55,6 @@ def serving(*command: str, env: dict[str, str], log: Path) -> Iterator[subproces
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-def until(holds: Callable[[], bool], log: Path, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.1)
 
 
 def test_the_async_agent(provisioned: Space) -> None:
@@ -101,7 +94,7 @@ def test_the_fastapi_app(provisioned: Space, tmp_path: Path) -> None:
             return False
 
     with serving(*command, env=environment(provisioned), log=log):
-        until(answers, log)
+        until(answers, 90, log.read_text)
         assert ask("POST", "/orders/17/refund", "token-of-ada", "s1").json() == {"refunded": "17"}
         assert ask("GET", "/orders/18", "token-of-bob", "s2").json() == {"order": "18"}
         assert ask("GET", "/nowhere", "token-of-bob", "s3").status_code == 404
@@ -125,7 +118,7 @@ def test_the_celery_app_with_prefork_workers(provisioned: Space, tmp_path: Path)
     with serving(*worker.split(), env=env, log=log):
         sent = python("-m", "examples.celery_app.send", env=env)
         assert sent.returncode == 0, sent.stderr
-        until(lambda: log.read_text().count("succeeded") == 4 and "there is no such order" in log.read_text(), log)
+        until(lambda: log.read_text().count("succeeded") == 4 and "there is no such order" in log.read_text(), 90, log.read_text)
     events = recorded(provisioned)  # all of them, although nobody waited: worker processes flush at their end
     told = {(e["session_id"], e["human_principal_id"], e["event_type"]) for e in events}
     people = ("ada", "bob", "cleo", "dan")

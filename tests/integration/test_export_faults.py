@@ -18,6 +18,7 @@ from pipeline import settings
 from tests import export_service
 from tests.export_service import Running, ask, fetch_all, wait
 from tests.space import Space
+from tests.waiting import until
 
 ROWS = 300_000
 LEASE = 3.0
@@ -94,7 +95,7 @@ def test_a_frozen_instance_that_comes_back_changes_nothing(space: Space) -> None
             done = wait(client, extract)
             manifest, _ = fetch_all(client, extract)
             first.process.send_signal(signal.SIGCONT)
-            assert wait_log(first, "no longer ours")
+            until(lambda: "no longer ours" in first.log.read_text(), 30, first.log.read_text)
             assert client.get(f"/v1/extracts/{extract}").json() == done
             assert fetch_all(client, extract)[0] == manifest
     finally:
@@ -104,14 +105,6 @@ def test_a_frozen_instance_that_comes_back_changes_nothing(space: Space) -> None
 
 def other_listen(space: Space) -> str:
     return f"127.0.0.1:{ports.pick(1, space.stack.state.ports.values())[0]}"
-
-
-def wait_log(running: Running, text: str) -> bool:
-    deadline = time.monotonic() + 30
-    while text not in running.log.read_text():
-        assert time.monotonic() < deadline, running.log.read_text()
-        time.sleep(0.05)
-    return True
 
 
 def test_a_stopped_service_gives_its_extract_back_at_once(space: Space) -> None:

@@ -13,6 +13,7 @@ from pipeline.export.watermark import EPOCH, Complete, Safety, Watermark
 from tests import export_service, processing
 from tests.sinks import SinkProcess
 from tests.space import Space
+from tests.waiting import until
 from tests.watermark_world import World
 
 
@@ -141,12 +142,12 @@ def test_the_real_parts_bring_it_up_to_now_also_on_quiet_partitions(provisioned:
             writer.start()
             watermark = world.watermark()
             answers = [world.ask(watermark)]
-            processing.wait_until(lambda: moved(world, watermark, answers), 90, processor.text)
+            until(lambda: moved(world, watermark, answers), 90, processor.text)
             over.set()
             writer.join()
             end = time.time()
             processing.produce(provisioned, [(2, good[50]), (2, b"junk")])
-            processing.wait_until(lambda: world.ask(world.watermark()).until.timestamp() > end + 1, 90, processor.text)
+            until(lambda: world.ask(world.watermark()).until.timestamp() > end + 1, 90, processor.text)
     finally:
         over.set()
         processor.kill()

@@ -23,6 +23,7 @@ from pipeline.export.lease import Lease
 from tests import export_service
 from tests.export_service import PRINCIPALS, TOKENS, ask, recorded, wait, write_principals
 from tests.space import Space
+from tests.waiting import until
 
 OLGA, ANTON, NORA = TOKENS
 ROWS = 200_000
@@ -57,15 +58,6 @@ def service(space: Space, *, working: bool = True) -> Iterator[tuple[httpx.Clien
         connected.clickhouse.close()
 
 
-def until(condition: Callable[[], Any], seconds: float = 30) -> float:
-    """Seconds until the condition is true."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.01)
-    return time.monotonic() - began
-
-
 def shown(client: httpx.Client, extract: str) -> dict[str, Any]:
     found: dict[str, Any] = client.get(f"/v1/extracts/{extract}").raise_for_status().json()
     return found
@@ -80,12 +72,12 @@ def test_a_running_extract_stops_within_a_second_and_its_files_go(space: Space, 
     with service(space) as (client, connected):
         extract = ask(client, format="jsonl")
         following = ask(client, columns=["event_id"], to="2026-11-02T00:10:00Z")
-        until(lambda: keys(connected, extract))
+        until(lambda: keys(connected, extract), 30)
         assert shown(client, extract)["state"] == "running"
         answer = client.delete(f"/v1/extracts/{extract}")
         assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
-        assert until(lambda: shown(client, following)["state"] != "queued") < 1
-        assert until(lambda: not keys(connected, extract)) < 2
+        assert until(lambda: shown(client, following)["state"] != "queued", 30) < 1
+        assert until(lambda: not keys(connected, extract), 30) < 2
         assert wait(client, following)["state"] == "done"
         found = shown(client, extract)
         assert (found["state"], found["files"], found["files_state"]) == ("cancelled", [], "none")

@@ -17,8 +17,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests import archive_bucket
 from tests.fsck_world import AccountedTopic, found, fsck, overwrite, query, store
-from tests.sinks import until
 from tests.space import Space
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from pipeline.sealing import Sealer
 from pipeline.tokens import source_entry
 from tests.ingest import AI_NAMES, NAMES, events_of, payload, rejects_of
 from tests.space import Space
+from tests.waiting import until
 
 TOKEN = "integration-token"
 
@@ -59,13 +59,6 @@ class Part:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(30)
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

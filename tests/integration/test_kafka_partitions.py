@@ -14,8 +14,8 @@ from connectors.kafka import cluster_of
 from connectors.kafka_partitions import KafkaPartitions, sink_config
 from infra.stack import ports
 from pipeline import settings
-from tests.sinks import until
 from tests.space import Space
+from tests.waiting import until
 
 
 def test_an_outage_is_trouble_and_a_line_in_the_log_until_kafka_answers_again(

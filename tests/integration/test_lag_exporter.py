@@ -14,9 +14,10 @@ from connectors.kafka_lag import LagError, Observer
 from connectors.kafka_trim import delete_before
 from pipeline import metric_labels, settings
 from pipeline.lag_exporter import Exporter
-from tests.processing import Worker, bodies, cluster, event_frame, produce, rows, wait_until
+from tests.processing import Worker, bodies, cluster, event_frame, produce, rows
 from tests.scrape import sample
 from tests.space import Space
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +60,15 @@ def test_lag_age_members_and_stall_are_those_of_the_group(space: Space) -> None:
     assert sample("auditwire_group_partitions_unowned", group="processor") == 4
     worker = Worker(space)
     try:
-        wait_until(lambda: look(seen) > 0 and of_raw("group_lag") == 0, 60, worker.text)
+        until(lambda: look(seen) > 0 and of_raw("group_lag") == 0, 60, worker.text)
         assert (of_raw("group_committed_offset"), of_raw("group_stalled_seconds")) == (10, 0)
-        wait_until(lambda: look(seen) > 0 and sample("auditwire_group_partitions_unowned", group="processor") == 0, 30)
+        until(lambda: look(seen) > 0 and sample("auditwire_group_partitions_unowned", group="processor") == 0, 30)
         assert sample("auditwire_group_members", group="processor") == 1
     finally:
         worker.kill()
     write(space, 5, 10)
     written = time.time()
-    wait_until(lambda: look(seen) > 0 and of_raw("group_stalled") == 1, 30)
+    until(lambda: look(seen) > 0 and of_raw("group_stalled") == 1, 30)
     looked = look(seen)
     assert of_raw("group_lag") == 5
     assert of_raw("group_lag_seconds") == pytest.approx(looked - written, abs=2.0)
@@ -114,7 +115,7 @@ def test_records_deleted_before_they_were_stored_show(space: Space) -> None:
 
     assert deleted() == 0
     delete_before(cluster(space, "admin"), topic, {3: 3})
-    wait_until(lambda: deleted() == 2, 20)
+    until(lambda: deleted() == 2, 20)
 
 
 def test_an_open_transaction_shows(space: Space) -> None:
@@ -127,7 +128,7 @@ def test_an_open_transaction_shows(space: Space) -> None:
     look(seen)
     assert sample("auditwire_topic_open_records", topic="ledger", partition="1") == 1
     producer.abort_transaction(30)
-    wait_until(lambda: look(seen) > 0 and sample("auditwire_topic_open_records", topic="ledger", partition="1") == 0, 20)
+    until(lambda: look(seen) > 0 and sample("auditwire_topic_open_records", topic="ledger", partition="1") == 0, 20)
 
 
 def refused(message: Any) -> bool:
@@ -140,7 +141,7 @@ def test_its_user_sees_and_touches_nothing(space: Space) -> None:
     consumer = Consumer(consumer_config(cluster_of(dict(values)), f"{space.name}-processor", auto_offset_reset="earliest"))
     place = TopicPartition(f"{space.name}.raw", 0, 0)
     consumer.assign([place])
-    wait_until(lambda: refused(consumer.poll(0.5)), 20)
+    until(lambda: refused(consumer.poll(0.5)), 20)
     with pytest.raises(KafkaException, match="GROUP_AUTHORIZATION_FAILED|not authorized|denied"):
         consumer.commit(offsets=[place], asynchronous=False)
     consumer.close()

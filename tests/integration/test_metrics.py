@@ -16,10 +16,11 @@ from connectors.avro import RecordCodec
 from tests import archive_bucket
 from tests.export_service import TOKENS, wait, write_principals
 from tests.parts import PartProcess
-from tests.processing import bodies, event_frame, ledger, produce, read_all, rows, wait_until
+from tests.processing import bodies, event_frame, ledger, produce, read_all, rows
 from tests.scrape import Sample, strange, total
 from tests.sinks import clickhouse
 from tests.space import Space
+from tests.waiting import until
 
 SERVED = ("ingest", "processor", "clickhouse-sink", "archive-sink", "lag-exporter", "export", "reference-publisher")
 
@@ -46,7 +47,7 @@ class World:
     def settled(self) -> None:
         """Every raw record has its fate, every clean event is in both stores."""
         exporter = self.parts["lag-exporter"]
-        wait_until(
+        until(
             lambda: exporter.health()[0] == 200 and total(exporter.scrape(), "auditwire_group_lag") == 0 and self._seen(),
             120,
             lambda: "\n".join(part.story() for part in self.parts.values()),
@@ -96,7 +97,7 @@ def world(new_space: Callable[[], Space]) -> Iterator[World]:
         for name in SERVED:
             made.parts[name] = stack.enter_context(PartProcess(space, name))
         for part in made.parts.values():
-            wait_until(part.healthy, 60, part.story)
+            until(part.healthy, 60, part.story)
         made.begun = time.time()
         traffic(made)
         made.settled()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from infra.stack.stack import CHECKOUT
 from tests.export_service import DAY, TOKENS, generate, mark, write_principals
 from tests.sinks import CleanTopic
 from tests.space import Space
+from tests.waiting import until
 
 MOUNT = 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"'
 
@@ -57,19 +57,16 @@ def on_a_full_disk(part: str, full: Path, env: dict[str, str], log: Path) -> Ite
             process.wait()
 
 
-def until(holds: Callable[[], bool], log: Path, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, log.read_text()[-3000:]
-        time.sleep(0.1)
-
-
 def test_the_spill_folder_of_the_archive_sink(provisioned: Space, tmp_path: Path) -> None:
     full, log = tmp_path / "spill", tmp_path / "log"
     CleanTopic(provisioned).write(4000, partitions=(0,))
     env = provisioned.part_env("archive-sink", ARCHIVE_SINK_SPILL_DIR=full)
     with on_a_full_disk("archive-sink", full, env, log):
-        until(lambda: f"cannot write to {full} (No space left on device): make room there" in log.read_text(), log)
+        until(
+            lambda: f"cannot write to {full} (No space left on device): make room there" in log.read_text(),
+            90,
+            lambda: log.read_text()[-3000:],
+        )
     assert "Traceback" not in log.read_text()
 
 
@@ -85,11 +82,11 @@ def test_the_temporary_folder_of_the_export_service(provisioned: Space, tmp_path
         on_a_full_disk("export", full, {**env, "TMPDIR": str(full)}, log),
         httpx.Client(base_url=f"http://{env['AUDITWIRE_EXPORT_LISTEN']}", headers=headers, timeout=60) as client,
     ):
-        until(lambda: _answers(client), log)
+        until(lambda: _answers(client), 90, lambda: log.read_text()[-3000:])
         asked = client.post("/v1/extracts", json={**DAY, "format": "csv"})
         assert asked.status_code == 202, asked.text
         shown = f"/v1/extracts/{asked.json()['id']}"
-        until(lambda: says in (client.get(shown).json()["error"] or ""), log)
+        until(lambda: says in (client.get(shown).json()["error"] or ""), 90, lambda: log.read_text()[-3000:])
         assert client.get(shown).json()["state"] in ("queued", "running"), "it is tried again: there may be room later"
     assert says in log.read_text()
     assert "Traceback" not in log.read_text()

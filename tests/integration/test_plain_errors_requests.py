@@ -24,8 +24,9 @@ from infra.stack.stack import CHECKOUT
 from pipeline.chain import REASONS
 from tests.export_service import DAY, TOKENS, Running, write_principals
 from tests.integration.test_ingest import TOKEN, running
-from tests.processing import Worker, bodies, cluster, event_frame, rows, wait_until
+from tests.processing import Worker, bodies, cluster, event_frame, rows
 from tests.space import Space
+from tests.waiting import until
 
 EVENT = {"event_type": "tool.invoked", "occurred_at": "2026-11-22T10:00:00Z"}
 
@@ -110,7 +111,7 @@ def test_records_that_the_processor_cannot_take(space: Space) -> None:
     assert producer.flush(30) == 0
     worker = Worker(space, "plain", PROCESSOR_LINGER_MS=5)
     try:
-        wait_until(lambda: "stopped" in worker.text(), 90, lambda: worker.text()[-3000:])
+        until(lambda: "stopped" in worker.text(), 90, lambda: worker.text()[-3000:])
         health = httpx.get(f"http://{worker.admin}/healthz", timeout=10)
     finally:
         worker.kill()

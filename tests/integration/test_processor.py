@@ -33,9 +33,9 @@ from tests.processing import (
     produce,
     read_all,
     rows,
-    wait_until,
 )
 from tests.space import Space
+from tests.waiting import until
 
 SECRET = "glpat-A1b2C3d4E5f6G7h8I9j0"
 
@@ -57,7 +57,7 @@ class Running:
 
     def wait(self, partition: int) -> None:
         wanted = self.sent[partition]
-        wait_until(lambda: committed(self.space)[partition] >= wanted, 60, lambda: self.worker.text()[-3000:])
+        until(lambda: committed(self.space)[partition] >= wanted, 60, lambda: self.worker.text()[-3000:])
 
     def framed(self, events: list[dict[str, Any]]) -> list[bytes]:
         return [self.head + body for body in bodies(events)]
@@ -230,7 +230,7 @@ def test_the_janitor_deletes_what_is_committed_and_old_and_nothing_else(running:
     assert young == {}
     old = Janitor(cluster, group, raw, keep_minutes=60).clean({0: running.sent[0] - 2}, last.timestamp + 3_700_000)
     assert old == {0: running.sent[0] - 2}
-    wait_until(lambda: len(read_all(running.space, "raw", 0)) == 2, 30)
+    until(lambda: len(read_all(running.space, "raw", 0)) == 2, 30)
     running.send(0, *running.framed(rows(1, 6100)))
 
 
@@ -243,7 +243,7 @@ def test_a_newer_schema_stops_its_partition_with_an_alarm_and_nothing_is_lost(ru
     assert running.healthy() == (200, "")
     before, value = running.sent[2], running.framed(rows(1, 7000))[0]
     produce(running.space, [(2, value), (2, head + value[5:] + b"\0"), (2, value)])
-    wait_until(lambda: running.healthy()[0] == 503, 60, running.worker.text)
+    until(lambda: running.healthy()[0] == 503, 60, running.worker.text)
     assert "from_the_future" in running.healthy()[1]
     assert "Upgrade the processor" in running.healthy()[1]
     assert committed(running.space)[2] == before + 1, "what came before is processed, the rest waits"

@@ -26,8 +26,9 @@ from pipeline import migrate, settings
 from pipeline.reference.check import DOCUMENT_BYTES
 from pipeline.reference.model import canonical
 from pipeline.reference.publisher import Publisher, audit_event
-from tests.references import apply, cluster, document, held, reader, store, until, worker
+from tests.references import apply, cluster, document, held, reader, store, worker
 from tests.space import Space
+from tests.waiting import until
 
 POINTS = ("read", "begun", "produced", "pointed", "committed", "marked")
 
@@ -54,7 +55,7 @@ def test_killed_at_every_point_it_publishes_each_revision_and_its_event_once(pro
             killed(process)
     newest = len(POINTS) + 1
     with worker(provisioned):
-        until(lambda: published(provisioned, newest), "the last revision is published")
+        until(lambda: published(provisioned, newest), otherwise="the last revision is published")
     found = held(provisioned)
     numbers = [str(n + 1) for n in range(newest)]
     assert found.revisions == [f"revision/{n}" for n in numbers]
@@ -70,7 +71,7 @@ def test_control_without_a_transaction_or_without_looking_first_something_is_the
     with worker(provisioned, point, 1, off) as process:
         killed(process)
     with worker(provisioned, "never", 1, off):
-        until(lambda: published(provisioned, 1), "the revision is published")
+        until(lambda: published(provisioned, 1), otherwise="the revision is published")
     found = held(provisioned)
     assert (found.revisions, found.events) == (["revision/1"] * 2, {"1": 2})
 
@@ -104,15 +105,15 @@ def test_control_without_the_shared_transactional_id_the_pointer_goes_back(provi
 def test_two_publishers_one_works_and_the_other_takes_over(provisioned: Space) -> None:
     with worker(provisioned) as one:
         apply(provisioned, "demo")
-        until(lambda: published(provisioned, 1), "the first publishes")
+        until(lambda: published(provisioned, 1), otherwise="the first publishes")
         with worker(provisioned) as two, reader(provisioned) as live:
             live.wait_loaded()
             for n in range(5):
                 apply(provisioned, "demo", f"a{n}")
-            until(lambda: live.current()[0] == "6", "both run, the newest is live")
+            until(lambda: live.current()[0] == "6", otherwise="both run, the newest is live")
             os.kill(one.pid, signal.SIGKILL)
             apply(provisioned, "demo", "last")
-            until(lambda: live.current()[0] == "7", "the other one has taken over")
+            until(lambda: live.current()[0] == "7", otherwise="the other one has taken over")
             assert two.poll() is None
     found = held(provisioned)
     assert found.pointers == [1, 2, 3, 4, 5, 6, 7]
@@ -125,14 +126,14 @@ def test_the_part_says_how_it_is_and_wakes_up_at_once(provisioned: Space) -> Non
     argv = [sys.executable, "-m", "pipeline", "reference-publisher"]
     process = subprocess.Popen(argv, env={**base_environment(), **env}, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: _healthy(admin), "the part is healthy")
+        until(lambda: _healthy(admin), otherwise="the part is healthy")
         with reader(provisioned) as live:
             live.wait_loaded()
             assert live.current() == ("", "")
             for n in range(1, 4):
                 begun = time.monotonic()
                 apply(provisioned, *(f"t{i}" for i in range(n)))
-                until(lambda n=n: live.current()[0] == str(n), "the revision is live", 20)  # type: ignore[misc]
+                until(lambda n=n: live.current()[0] == str(n), 20, "the revision is live")  # type: ignore[misc]
                 assert time.monotonic() - begun < 5
         metrics = urllib.request.urlopen(f"{admin}/metrics").read().decode()
         assert "auditwire_reference_revision 3.0" in metrics
@@ -196,18 +197,18 @@ def test_the_largest_document_that_check_lets_through_goes_through_kafka(provisi
 def test_a_revision_that_kafka_lost_is_published_again_without_a_second_event(provisioned: Space, running: bool) -> None:
     _, end = run(provisioned)
     apply(provisioned, "demo")
-    until(lambda: published(provisioned, 1), "it is published")
+    until(lambda: published(provisioned, 1), otherwise="it is published")
     if not running:
         end()
     topic = f"{provisioned.name}.reference"
     admin = AdminClient(cluster(provisioned).config())
     admin.delete_topics([topic])[topic].result(15)
-    until(lambda: topic not in admin.list_topics(timeout=5).topics, "the topic is gone")
+    until(lambda: topic not in admin.list_topics(timeout=5).topics, otherwise="the topic is gone")
     migrate.provision(provisioned.settings(settings.Migrate))
     if not running:
         _, end = run(provisioned)
     try:
-        until(lambda: held(provisioned).pointers == [1], "it is there again")
+        until(lambda: held(provisioned).pointers == [1], otherwise="it is there again")
     finally:
         end()
     assert held(provisioned).events == {"1": 1}
@@ -222,7 +223,7 @@ def test_a_database_from_an_older_backup_is_refused_in_words(provisioned: Space,
     one.close()
     publisher, end = run(provisioned)
     want = "holds a revision 3 that PostgreSQL does not have" if older else "holds a revision 2 that PostgreSQL has otherwise"
-    until(lambda: want in (publisher.healthy() or ""), f"it says: {want}")
+    until(lambda: want in (publisher.healthy() or ""), otherwise=f"it says: {want}")
     end()
     assert not published(provisioned, 1)
 
@@ -240,7 +241,7 @@ def test_readers_see_a_revision_only_with_its_pointer(provisioned: Space) -> Non
         assert held(provisioned).revisions == ["revision/1", "revision/2"]
         assert live.current() == ("1", document("demo"))
         with worker(provisioned):
-            until(lambda: live.current()[0] == "2", "the whole revision is live")
+            until(lambda: live.current()[0] == "2", otherwise="the whole revision is live")
         assert live.current() == ("2", document("acme", "demo"))
 
 
@@ -258,17 +259,17 @@ def test_a_reader_goes_on_after_its_topic_was_made_anew(provisioned: Space) -> N
         live.wait_loaded()
         admin = AdminClient(cluster(provisioned).config())
         admin.delete_topics([topic])[topic].result(15)
-        until(lambda: topic not in admin.list_topics(timeout=5).topics, "the topic is gone")
+        until(lambda: topic not in admin.list_topics(timeout=5).topics, otherwise="the topic is gone")
         assert live.current()[0] == "1"
         migrate.provision(provisioned.settings(settings.Migrate))
-        until(lambda: "made anew and holds nothing" in (live.problem() or ""), "the reader has found the empty topic", 30)
-        until(lambda: live.age() > 5, "reading in vain is no news", 30)
+        until(lambda: "made anew and holds nothing" in (live.problem() or ""), 30, "the reader has found the empty topic")
+        until(lambda: live.age() > 5, 30, "reading in vain is no news")
         assert live.current() == ("1", document("demo")), "an event must not fall back to no reference data"
         one = writer(provisioned)
         for n in range(3):
             one.publish(apply(provisioned, f"t{n}"), None)
         one.close()
-        until(lambda: live.current()[0] == "4", "the reader has found the new topic")
+        until(lambda: live.current()[0] == "4", otherwise="the reader has found the new topic")
 
 
 def test_the_publishers_user_has_no_further_rights(provisioned: Space) -> None:

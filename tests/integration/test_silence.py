@@ -14,9 +14,10 @@ import pytest
 from connectors.avro import RecordCodec
 from tests.export_service import TOKENS, clickhouse, write_principals
 from tests.parts import PartProcess
-from tests.processing import bodies, event_frame, produce, read_all, rows, wait_until
+from tests.processing import bodies, event_frame, produce, read_all, rows
 from tests.sinks import CleanTopic
 from tests.space import Space
+from tests.waiting import until
 
 CANARY = "canary-7f3a-Zq"
 FORMS = (CANARY, CANARY.encode().hex(), base64.b64encode(CANARY.encode()).decode().rstrip("="), CANARY.lower())
@@ -115,14 +116,14 @@ def world(new_space: Callable[[], Space]) -> Iterator[World]:
         for name in SERVED:
             made.parts[name] = stack.enter_context(PartProcess(space, name))
         for part in made.parts.values():
-            wait_until(part.healthy, 60, part.story)
+            until(part.healthy, 60, part.story)
         to_the_receiver(made)
         to_the_processor(made)
-        wait_until(lambda: "canary" in stored_messages(made), 90, made.parts["processor"].story)
+        until(lambda: "canary" in stored_messages(made), 90, made.parts["processor"].story)
         to_the_export_service(made)
         to_the_sinks(made)
         for name in ("clickhouse-sink", "archive-sink"):
-            wait_until(lambda part=made.parts[name]: part.text().count("stopped:") == 2, 90, made.parts[name].story)  # type: ignore[misc]
+            until(lambda part=made.parts[name]: part.text().count("stopped:") == 2, 90, made.parts[name].story)  # type: ignore[misc]
         yield made
 
 

@@ -12,7 +12,7 @@ from psycopg import sql
 from infra.stack import Stack, env, state
 from infra.stack.servers.kafka import Kafka
 from infra.stack.servers.postgres import Postgres
-from tests.references import until
+from tests.waiting import until
 
 ROLES = ("reference", "reference_publisher")
 USER = "reference-publisher"
@@ -32,7 +32,7 @@ def test_users_roles_ports_and_secrets_are_added_at_the_next_start(tmp_path: Pat
                 assert db.execute("SELECT session_user").fetchone() == (role,)
         kafka = stack.servers["kafka"]
         assert isinstance(kafka, Kafka)
-        until(lambda: bool(AdminClient(kafka.client(USER)).list_topics(timeout=5).brokers), "the new user may log in")
+        until(lambda: bool(AdminClient(kafka.client(USER)).list_topics(timeout=5).brokers), otherwise="the new user may log in")
 
 
 def _make_older(stack: Stack) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -19,6 +18,7 @@ from infra.stack import Stack
 from infra.stack.servers.s3 import S3
 from infra.stack.stack import CHECKOUT
 from tests.integration.test_stack import s3
+from tests.waiting import until
 
 PARENT = """
 import subprocess, sys, time
@@ -36,9 +36,7 @@ def test_a_wrapped_child_ends_with_its_parent(how: str) -> None:
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         sleeper = psutil.Process(int(parent.stdout.readline()))
-        deadline = time.monotonic() + 20
-        while sleeper.name() != "sleep":
-            assert time.monotonic() < deadline
+        until(lambda: sleeper.name() == "sleep", 20)
         parent.kill()
     if how == "wrapped":
         sleeper.wait(10)

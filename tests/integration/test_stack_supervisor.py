@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,13 +17,7 @@ from infra.stack.__main__ import busy
 from infra.stack.stack import CHECKOUT
 from infra.stack.supervisor import Row
 from pipeline import settings
-
-
-def until(true: Callable[[], object], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
+from tests.waiting import until
 
 
 class Supervised:
@@ -38,7 +31,7 @@ class Supervised:
             command = [sys.executable, str(script), str(directory)]
             environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
-        until(lambda: self.is_up() or self.process.poll() is not None)
+        until(lambda: self.is_up() or self.process.poll() is not None, 40)
         assert self.process.poll() is None, self.said.read_text()
 
     def is_up(self) -> bool:
@@ -94,7 +87,7 @@ def test_what_dies_is_started_again(supervised: Supervised, name: str) -> None:
     old = supervised.row(name).pid
     assert old
     os.kill(old, signal.SIGKILL)
-    until(lambda: supervised.row(name).pid not in (None, old) and supervised.row(name).state == "running")
+    until(lambda: supervised.row(name).pid not in (None, old) and supervised.row(name).state == "running", 40)
     assert supervised.row(name).restarts == 1
     said = supervised.said.read_text()
     assert f"{name} ended with exit code -9" in said

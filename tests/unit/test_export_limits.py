@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from pipeline.export.limits import NAMELESS_PER_MINUTE, Buckets
 from pipeline.export.reading import MOST_BUCKETS, step
 from pipeline.export.watermark import Complete, Progress, Stored, Watermark
 from tests.export_service import PRINCIPALS, TOKENS, write_principals
+from tests.waiting import until
 
 
 class Clock:
@@ -63,9 +63,7 @@ def test_reads_that_wait_leave_threads_to_others() -> None:
                 return "read"
 
         waiting = [threads.submit(read) for _ in range(reading.WAITING)]
-        deadline = time.monotonic() + 10
-        while reading._INSIDE._value:
-            assert time.monotonic() < deadline
+        until(lambda: not reading._INSIDE._value, 10)
         with pytest.raises(UnavailableError, match="Too many"):
             read()
         held.close()
