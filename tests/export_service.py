@@ -267,5 +267,16 @@ def recorded(space: Space) -> list[dict[str, Any]]:
     return events
 
 
+def trail(space: Space, **fields: Any) -> list[dict[str, Any]]:
+    """The service's own events with these values."""
+    found = [e for e in recorded(space) if e["source"] == "auditwire-export"]
+    return [e for e in found if all(e[name] == value for name, value in fields.items())]
+
+
+def attributes(event: dict[str, Any]) -> dict[str, str]:
+    """Key → value."""
+    return {pair["key"]: pair["value"] for pair in event["attributes"]}
+
+
 def column_names() -> list[str]:
     return list(columns.known())

@@ -15,7 +15,7 @@ import pytest
 from connectors.postgres.jobs import Page
 from pipeline import settings
 from pipeline.export import audit
-from pipeline.export.app import create_app, stores
+from pipeline.export.app import create_app
 from pipeline.export.auth import Principals
 from pipeline.export.errors import UnavailableError
 from pipeline.export.jobs import Stores, Worker
@@ -39,14 +39,6 @@ def space(new_space: Callable[[], Space]) -> Space:
 
 def grant(space: Space, **olga: Any) -> None:
     write_principals(space.folder / "export-principals.yaml", [{**PRINCIPALS[0], "limits": LIMITS, **olga}, *PRINCIPALS[1:]])
-
-
-@pytest.fixture
-def connected(space: Space) -> Iterator[Stores]:
-    made = stores(space.settings(settings.Export))
-    yield made
-    made.trail.close()
-    made.clickhouse.close()
 
 
 @pytest.fixture

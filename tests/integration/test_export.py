@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.export import columns
 from tests import archive_rows, export_service
-from tests.export_service import Running, ask, fetch_all, wait
+from tests.export_service import ask, fetch_all, wait
 from tests.space import Space
 
 START = 1_793_577_600_000_000  # 2026-11-02T00:00:00Z
@@ -59,18 +59,6 @@ def space(new_space: Callable[[], Space]) -> Space:
     export_service.mark(made, dict.fromkeys(range(4), EVENTS))
     export_service.write_principals(made.folder / "export-principals.yaml")
     return made
-
-
-@pytest.fixture(scope="module")
-def service(space: Space) -> Iterator[Running]:
-    with export_service.start(space) as running:
-        yield running
-
-
-@pytest.fixture
-def olga(service: Running) -> Iterator[httpx.Client]:
-    with service.client() as client:
-        yield client
 
 
 def of_parquet(body: bytes) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,19 @@ from pipeline.export.extract import Attempt
 from pipeline.export.jobs import Worker
 from pipeline.export.queries import Query, Reading
 from tests import export_service
-from tests.export_service import DAY, PRINCIPALS, TOKENS, Running, ask, fetch, fetch_all, recorded, wait, write_principals
+from tests.export_service import (
+    DAY,
+    PRINCIPALS,
+    TOKENS,
+    Running,
+    ask,
+    attributes,
+    fetch,
+    fetch_all,
+    trail,
+    wait,
+    write_principals,
+)
 from tests.space import Space
 
 OLGA, ANTON, NORA = TOKENS
@@ -39,34 +51,6 @@ def space(new_space: Callable[[], Space]) -> Space:
     export_service.mark(made, dict.fromkeys(range(4), ROWS))
     write_principals(made.folder / "export-principals.yaml")
     return made
-
-
-@pytest.fixture(scope="module")
-def service(space: Space) -> Iterator[Running]:
-    with export_service.start(space) as running:
-        yield running
-
-
-@pytest.fixture
-def olga(service: Running) -> Iterator[httpx.Client]:
-    with service.client(OLGA) as client:
-        yield client
-
-
-@pytest.fixture
-def anton(service: Running) -> Iterator[httpx.Client]:
-    with service.client(ANTON) as client:
-        yield client
-
-
-def trail(space: Space, **fields: Any) -> list[dict[str, Any]]:
-    """The service's own events with these values."""
-    found = [e for e in recorded(space) if e["source"] == "auditwire-export"]
-    return [e for e in found if all(e[name] == value for name, value in fields.items())]
-
-
-def attributes(event: dict[str, Any]) -> dict[str, str]:
-    return {pair["key"]: pair["value"] for pair in event["attributes"]}
 
 
 def only_of(tenant: str, rows: list[dict[str, Any]]) -> None:

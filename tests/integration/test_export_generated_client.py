@@ -41,12 +41,6 @@ def space(new_space: Callable[[], Space]) -> Space:
 
 
 @pytest.fixture(scope="module")
-def service(space: Space) -> Iterator[Running]:
-    with export_service.start(space) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def package(service: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Name of the generated package, which can be imported."""
     folder = tmp_path_factory.mktemp("generated")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,6 @@ from pipeline.export import columns
 from pipeline.export.queries import Query, Reading
 from pipeline.export.reading import Pages
 from tests import export_service, reading
-from tests.export_service import Running
 from tests.reading import DAY, START, get, ids, pages, row
 from tests.space import Space
 
@@ -32,18 +31,6 @@ def space(new_space: Callable[[], Space]) -> Space:
     reading.mark(made, ROWS)
     export_service.write_principals(made.folder / "export-principals.yaml")
     return made
-
-
-@pytest.fixture(scope="module")
-def service(space: Space) -> Iterator[Running]:
-    with export_service.start(space) as running:
-        yield running
-
-
-@pytest.fixture
-def olga(service: Running) -> Iterator[httpx.Client]:
-    with service.client() as client:
-        yield client
 
 
 def expected(key: str = "occurred_at", **wanted: Any) -> list[str]:

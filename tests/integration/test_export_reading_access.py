@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -18,7 +18,7 @@ from pipeline.export.app import create_app, stores
 from pipeline.export.jobs import Worker
 from pipeline.export.limits import Buckets
 from tests import export_service, reading
-from tests.export_service import PRINCIPALS, TOKENS, Running, recorded, write_principals
+from tests.export_service import PRINCIPALS, TOKENS, Running, attributes, trail, write_principals
 from tests.reading import DAY, get, row
 from tests.space import Space
 
@@ -36,28 +36,6 @@ def space(new_space: Callable[[], Space]) -> Space:
     reading.mark(made, ROWS)
     write_principals(made.folder / "export-principals.yaml")
     return made
-
-
-@pytest.fixture(scope="module")
-def service(space: Space) -> Iterator[Running]:
-    with export_service.start(space) as running:
-        yield running
-
-
-@pytest.fixture
-def olga(service: Running) -> Iterator[httpx.Client]:
-    with service.client(OLGA) as client:
-        yield client
-
-
-def trail(space: Space, **fields: Any) -> list[dict[str, Any]]:
-    """The service's own events with these values."""
-    found = [e for e in recorded(space) if e["source"] == "auditwire-export"]
-    return [e for e in found if all(e[name] == value for name, value in fields.items())]
-
-
-def attributes(event: dict[str, Any]) -> dict[str, str]:
-    return {pair["key"]: pair["value"] for pair in event["attributes"]}
 
 
 def test_me_says_what_the_token_may(service: Running, olga: httpx.Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,6 @@ def space(new_space: Callable[[], Space]) -> Space:
     reading.mark(made, ROWS)
     export_service.write_principals(made.folder / "export-principals.yaml", [{**PRINCIPALS[0], "limits": UNLIMITED}])
     return made
-
-
-@pytest.fixture(scope="module")
-def service(space: Space) -> Iterator[Running]:
-    with export_service.start(space) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

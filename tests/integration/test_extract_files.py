@@ -13,7 +13,7 @@ import pytest
 from connectors import buckets
 from connectors.extracts import ExtractBucket
 from pipeline import migrate, settings
-from pipeline.export.app import create_app, stores
+from pipeline.export.app import create_app
 from pipeline.export.janitor import Janitor
 from pipeline.export.jobs import Stores, Worker
 from tests import export_service
@@ -33,14 +33,6 @@ def space(new_space: Callable[[], Space]) -> Space:
     export_service.mark(made, dict.fromkeys(range(4), ROWS))
     write_principals(made.folder / "export-principals.yaml")
     return made
-
-
-@pytest.fixture
-def connected(space: Space) -> Iterator[Stores]:
-    made = stores(space.settings(settings.Export))
-    yield made
-    made.trail.close()
-    made.clickhouse.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -35,12 +35,6 @@ def space(new_space: Callable[[], Space], world: World) -> Space:
     isolation.store(made, world)
     isolation.principals(made)
     return made
-
-
-@pytest.fixture(scope="module")
-def service(space: Space) -> Iterator[Running]:
-    with export_service.start(space) as running:
-        yield running
 
 
 def made_by(client: httpx.Client, tenant: str) -> tuple[str, str]:
