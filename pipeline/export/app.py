@@ -113,7 +113,8 @@ def run(values: settings.Export) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises it a second time, after its own end
-    helpers = (worker, Scheduler(connected, Principals(values.principals_file), worker.wake), Janitor(connected))
+    scheduler = Scheduler(connected, Principals(values.principals_file), worker.wake)
+    helpers = (worker, scheduler.ticker, Janitor(connected).ticker)
     for helper in helpers:
         helper.start()
     try:

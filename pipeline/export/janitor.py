@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +10,7 @@ from connectors.postgres import PostgresError
 from connectors.s3 import S3Error
 from pipeline import metrics
 from pipeline.export.jobs import Stores
+from pipeline.export.ticker import Ticker
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 60.0
@@ -18,31 +18,21 @@ PREFIX = "extracts/"
 
 
 class Janitor:
-    """Files of expired, failed and cancelled extracts, and whatever else is older than files may be. ``now``: the clock, UTC."""
+    """Files of expired, failed and cancelled extracts, and whatever else is older than files may be.
+
+    ``ticker`` does it again and again; a crash at any point does no harm. ``now``: the clock, UTC.
+    """
 
     def __init__(self, stores: Stores, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._stores, self._now = stores, now
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; a crash at any point does no harm either."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(15.0)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.tick()
-            except (PostgresError, S3Error) as exc:
-                log.warning("expired files stay for the moment: %s", exc)
-            except Exception:
-                log.exception("expired files stay for the moment: internal error")
-            self._stop.wait(TICK_SECONDS)
+        self.ticker = Ticker(
+            "janitor",
+            self.tick,
+            TICK_SECONDS,
+            log=log,
+            said="expired files stay for the moment",
+            waits_for=(PostgresError, S3Error),
+        )
 
     def tick(self) -> int:
         """Delete what is to be deleted now; returns how many files. Raises PostgresError, S3Error."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -20,6 +19,7 @@ from pipeline.export.enqueue import Origin
 from pipeline.export.errors import RefusedError, UnavailableError
 from pipeline.export.jobs import Stores
 from pipeline.export.queries import Query
+from pipeline.export.ticker import Ticker
 
 log = logging.getLogger(__name__)
 CATCH_UP = 12
@@ -57,7 +57,8 @@ def _entitled(principals: Sequence[Principal], definition: Definition) -> Princi
 class Scheduler:
     """Queues what is due. ``now`` is the clock (UTC); ``alone=False`` lets instances do the same work at once, as a crash may.
 
-    Nothing depends on who does it: the job table has one job for a definition and a period.
+    Nothing depends on who does it: the job table has one job for a definition and a period. ``ticker`` does it again and again;
+    a crash at any point does no harm.
     """
 
     def __init__(
@@ -70,27 +71,14 @@ class Scheduler:
         alone: bool = True,
     ) -> None:
         self._stores, self._principals, self._wake, self._now, self._alone = stores, principals, wake, now, alone
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; a crash at any point does no harm either."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(15.0)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.tick()
-            except (PostgresError, UnavailableError, MarksError, ClickHouseError) as exc:
-                log.warning("schedules wait: %s", exc)
-            except Exception:
-                log.exception("schedules wait: internal error")
-            self._stop.wait(TICK_SECONDS)
+        self.ticker = Ticker(
+            "schedules",
+            self.tick,
+            TICK_SECONDS,
+            log=log,
+            said="schedules wait",
+            waits_for=(PostgresError, UnavailableError, MarksError, ClickHouseError),
+        )
 
     def tick(self) -> int:
         """Queue every extract that is due now; returns how many. Raises PostgresError, UnavailableError, MarksError."""
