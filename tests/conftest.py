@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from infra.stack import Stack, holder
@@ -25,6 +26,10 @@ from infra.stack.server import base_environment
 from infra.stack.stack import CHECKOUT, tail
 from tests import space
 from tests.space import Space
+
+# No deadline for an example: how long one takes says more about the machine's load than about the code.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

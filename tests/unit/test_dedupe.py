@@ -107,7 +107,7 @@ EVENTS = st.builds(Event, st.integers(0, 12), st.integers(0, 2), st.integers(-1,
 BATCHES = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=8), st.integers(0, 2)), min_size=1, max_size=14)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(BATCHES)
 def test_every_answer_is_that_of_the_naive_model_and_a_rebuild_gives_the_same_state(
     history: list[tuple[list[Event], int]],

@@ -142,7 +142,7 @@ def enriched(batch: Batch, snapshot: Snapshot) -> list[dict[str, Any]]:
     return rows
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(snapshots, st.lists(events, max_size=12))
 def test_columns_say_what_the_rules_say_row_by_row(snapshot: Snapshot, given_events: list[dict[str, Any]]) -> None:
     batch = batch_of(*given_events) if given_events else Batch.of(avro.empty())

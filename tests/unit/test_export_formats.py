@@ -71,7 +71,6 @@ EXECUTED = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 RISKY = st.builds("".join, st.tuples(st.sampled_from(["", "'", "''"]), st.sampled_from(EXECUTED), TEXT))
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(TEXT, RISKY), min_size=1, max_size=20))
 def test_no_cell_is_executable_and_each_can_be_undone(texts: list[str]) -> None:
     body = written("csv", pa.RecordBatch.from_arrays([pa.array(texts)], schema=columns.arrow_schema(["message"])))
@@ -81,7 +80,6 @@ def test_no_cell_is_executable_and_each_can_be_undone(texts: list[str]) -> None:
     assert undone == texts
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(RISKY, RISKY), max_size=5))
 def test_neither_lists_nor_pairs_nor_headers_are_executable(texts: list[tuple[str, str]]) -> None:
     names = ["tools_offered", "attributes"]
@@ -109,7 +107,6 @@ def test_without_the_quote_a_cell_would_be_executed(monkeypatch: pytest.MonkeyPa
     assert body.decode().splitlines()[1] == '"=1+1"'
 
 
-@settings(deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=20))
 def test_a_line_of_json_says_what_the_column_says(texts: list[str]) -> None:
     body = written("jsonl", pa.RecordBatch.from_arrays([pa.array(texts)], schema=columns.arrow_schema(["message"])))
@@ -127,7 +124,7 @@ def test_times_have_microseconds_and_a_zone_even_when_they_are_round() -> None:
 
 
 @pytest.mark.parametrize("form", formats.WRITERS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cuts=st.lists(st.integers(1, 3499), max_size=8))
 def test_bytes_depend_on_the_rows_alone(form: str, cuts: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
     whole = events(3500).select(NAMES)
@@ -175,7 +172,6 @@ def test_a_file_ends_at_its_limit_of_rows(tmp_path: Path, monkeypatch: pytest.Mo
     assert read == pa.Table.from_batches([whole]).to_pylist()
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.sampled_from((0, 10, 400, 999, 3000)), max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=8),

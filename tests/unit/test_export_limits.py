@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.clickhouse.client import Client
@@ -143,7 +143,6 @@ QUESTION: dict[str, Any] = {"tenant": "demo", "from": "x", "filters": {"a": [1, 
 COMPLETE = Complete(datetime(2026, 11, 2, 1, 2, 3, 456000, tzinfo=UTC), Marks("topic", {0: 5, 3: 2**40}))
 
 
-@settings(deadline=None)
 @given(st.tuples(st.integers(0, 2**53), st.text(), st.integers(0, 65535), st.integers(-1, 2**62), st.text()))
 def test_a_cursor_comes_back_as_it_was(key: Key) -> None:
     cursors = Cursors(b"key")

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.kafka_marks import Marks
@@ -107,7 +107,6 @@ def test_a_refusal_quotes_no_value() -> None:
         assert secret not in found.error + found.what_to_do
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=50), st.lists(st.text(max_size=50).filter(lambda t: "\0" not in t), min_size=1, max_size=5))
 def test_values_travel_as_parameters_only(tenant: str, values: list[str]) -> None:
     plain = Query("demo", 0, 10, {"actor_id": ["x"] * len(values)}, ["event_id"], "csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.export.slices import Slice, slices
@@ -25,7 +25,6 @@ def cut(times: list[int], start: int, end: int, most: int = MOST) -> tuple[list[
     return list(slices(start, end, count, most)), asked
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.integers(0, 10**15), st.integers(10**9, 10**9 + 50)), max_size=200),
     st.integers(0, 10**12),

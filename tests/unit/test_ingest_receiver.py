@@ -274,7 +274,7 @@ BODIES = st.binary(max_size=200) | (JSON | CLOUDS | OWNS | st.lists(CLOUDS | OWN
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=JSON | LIKELY | st.lists(LIKELY | JSON, max_size=4))
 def test_every_element_of_any_json_is_accepted_or_quarantined(local: Local, value: Any) -> None:
     answer = local.post("/v1/gitlab", json.dumps(value).encode())
@@ -285,7 +285,7 @@ def test_every_element_of_any_json_is_accepted_or_quarantined(local: Local, valu
     assert (len(events), len(rejects)) == (answer.json()["accepted"], answer.json()["quarantined"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, kind=st.sampled_from([ONE, MANY, "application/json"]))
 @pytest.mark.parametrize("path", ["/v1/cloudevents", "/v1/events"])
 def test_any_body_gets_an_answer_that_says_what_became_of_it(local: Local, path: str, body: bytes, kind: str) -> None:

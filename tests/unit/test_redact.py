@@ -150,7 +150,7 @@ def _planted_values(batch: Batch, plants: list[Any]) -> list[str]:
     return [row if isinstance(row, str) else row[1]["value"] if isinstance(row[1], dict) else row[1] for row in rows]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(plants=st.lists(plant, min_size=1, max_size=6))
 def test_no_planted_secret_survives_and_redacting_again_changes_nothing(plants: list[Any]) -> None:
     texts = [around(before + gap + finding.text + gap + after) for finding, _, before, gap, after, around in plants]
@@ -176,7 +176,7 @@ def test_the_leak_test_sees_a_missing_detector(detector: Detector) -> None:
     assert any(survivors(f.secret, text) for f, text in zip(findings, column(redact(batch, others)[0], "tool_args"), strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(noise, min_size=3, max_size=3), min_size=1, max_size=6))
 def test_facts_without_a_secret_never_change(rows: list[list[str]]) -> None:
     facts = ("entity_path", "target_id", "source_event_id")

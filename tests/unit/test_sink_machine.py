@@ -64,7 +64,7 @@ class SinkMachine(RuleBasedStateMachine):
 def test_each_record_is_stored_once_whatever_happens() -> None:
     quiet = [HealthCheck.too_slow]
     run_state_machine_as_test(
-        SinkMachine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=quiet)
+        SinkMachine, settings=settings(max_examples=60, stateful_step_count=25, suppress_health_check=quiet)
     )
 
 

@@ -139,7 +139,7 @@ def test_long_texts_are_cut_at_a_code_point_and_the_cut_is_written_down() -> Non
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     events=st.lists(
         st.fixed_dictionaries(

@@ -112,7 +112,7 @@ def test_a_large_event_loses_its_largest_content_first() -> None:
     assert len({len(getattr(event, n)) for n in CONTENT}) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 200_000), min_size=8, max_size=8), st.integers(0, 300), st.integers(0, 3000))
 def test_any_content_fits_afterwards(lengths: list[int], count: int, length: int) -> None:
     texts = {n: "é" * (size // 2) for n, size in zip(CONTENT, lengths, strict=True)}
