@@ -170,6 +170,7 @@ class RecordCodec:
 
     def __init__(self, name: str, schema_id: int) -> None:
         self._schema = fastavro.parse_schema(json.loads(schemas.schema_text(name)))
+        self._older = [fastavro.parse_schema(json.loads(text)) for text in schemas.released(name)]
         self._frame = frame(schema_id)
 
     def encode(self, record: dict[str, Any]) -> bytes:
@@ -180,9 +181,19 @@ class RecordCodec:
         return out.getvalue()
 
     def decode(self, value: bytes) -> dict[str, Any]:
-        """Raises DecodeError when the bytes are not such a record."""
-        try:
-            record: dict[str, Any] = fastavro.schemaless_reader(io.BytesIO(value[5:]), self._schema, None)
-        except Exception as exc:
-            raise DecodeError(f"not a record of its schema ({type(exc).__name__})") from None
-        return record
+        """A record of the newest schema or an older one, what that did not know at its default.
+
+        Fields are only ever added at the end and take a byte at least, so an older record ends before the newer schema does.
+        Raises DecodeError when the bytes are no record of any version.
+        """
+        why = ""
+        for writer in (self._schema, *self._older):
+            body = io.BytesIO(value[5:])
+            try:
+                record: dict[str, Any] = fastavro.schemaless_reader(body, writer, self._schema)
+            except Exception as exc:
+                why = why or type(exc).__name__
+                continue
+            if not body.read(1):
+                return record
+        raise DecodeError(f"not a record of its schema ({why or 'bytes are left over'})") from None

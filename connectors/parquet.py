@@ -40,7 +40,7 @@ FEW_VALUES = [
     *("processed_raw_partition", CLASS, "processed_redacted_fields.list.element", "processed_rules_revision"),
     *("processed_version", "processed_identity_conflict", "processed_tool_risk", "processed_tenant_region"),
     *("processed_owners.list.element", "processed_controls.list.element", "processed_flags.list.element"),
-    *("processed_reference_revision", "kafka_partition", "kafka_timestamp"),
+    *("processed_reference_revision", "audit_mode", "kafka_partition", "kafka_timestamp"),
 ]
 
 

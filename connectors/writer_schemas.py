@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 from fastavro.schema import to_parsing_canonical_form
@@ -28,12 +27,9 @@ class NotAnEvent(Exception):  # noqa: N818
     """The registry knows the id, or definitely does not, but it is no event schema: quarantine the record."""
 
 
-@cache
 def released() -> tuple[str, ...]:
     """Texts of every event schema this release knows: the current one and those released before, newest first."""
-    older = (schemas.ROOT / "released" / "audit_event").glob("*.avsc")
-    texts = [path.read_text(encoding="utf-8") for path in sorted(older, key=lambda path: int(path.stem), reverse=True)]
-    return (schemas.schema_text("audit_event"), *texts)
+    return (schemas.schema_text("audit_event"), *schemas.released("audit_event"))
 
 
 def unknown_fields(names: Iterable[str]) -> list[str]:

@@ -65,6 +65,9 @@ def record(
         "resolved_before": [],
         "rules_revision": versions[0],
         "version": versions[1],
+        "quarantined_sequences": [],
+        "duplicate_sequences": [],
+        "conflict_sequences": [],
     }
 
 

@@ -20,6 +20,13 @@ def schema_text(name: str) -> str:
 
 
 @cache
+def released(name: str) -> tuple[str, ...]:
+    """Texts of every released version of a schema, newest first."""
+    found = sorted((ROOT / "released" / name).glob("*.avsc"), key=lambda path: int(path.stem), reverse=True)
+    return tuple(path.read_text(encoding="utf-8") for path in found)
+
+
+@cache
 def event_schema() -> dict[str, Any]:
     """The newest event schema, parsed; treat it as read-only."""
     schema: dict[str, Any] = json.loads(schema_text("audit_event"))

@@ -20,7 +20,7 @@ LOW_CARDINALITY = frozenset({
     "model_provider", "model_name", "tool_name", "tool_server", "tool_version", "tool_definition_digest",
     "tool_category", "decision", "policy_id", "approval_status", "error_type", "processed_retention_class",
     "processed_rules_revision", "processed_version", "processed_tool_risk", "processed_tenant_region",
-    "processed_reference_revision",
+    "processed_reference_revision", "audit_mode",
 })
 # fmt: on
 """Facts with few distinct values. Personal and content columns stay String: a mask, a token or a ciphertext must fit in."""

@@ -20,7 +20,7 @@ from connectors.sources.fields import (
     source_id,
 )
 
-CLIENTS_ONLY = frozenset({"observed_at", "producer_id", "producer_epoch", "sequence"})
+CLIENTS_ONLY = frozenset({"observed_at", "producer_id", "producer_epoch", "sequence", "audit_mode"})
 WRITTEN_HERE = frozenset({"content_length", "truncated_fields"})
 SPECIAL = frozenset({"event_id", "tenant_id", "source", "source_event_id", "occurred_at", "attributes"})
 PLAIN = frozenset(n for n in COLUMNS if not n.startswith("processed_")) - CLIENTS_ONLY - WRITTEN_HERE - SPECIAL

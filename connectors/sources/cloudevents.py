@@ -28,7 +28,7 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 RESERVED = frozenset(
     {
         *("event_id", "tenant_id", "event_type", "occurred_at", "observed_at", "source", "source_event_type", "source_event_id"),
-        *("producer_id", "producer_epoch", "sequence", "content_length", "truncated_fields", "attributes"),
+        *("producer_id", "producer_epoch", "sequence", "audit_mode", "content_length", "truncated_fields", "attributes"),
         *(name for name in COLUMNS if name.startswith("processed_")),
     }
 )

@@ -53,7 +53,7 @@ SCHEMA: Final = (
     ':"processed_tenant_region","type":"string","default":""},{"name":"processed_owners","type":{"type":"array","it'
     'ems":"string"},"default":[]},{"name":"processed_controls","type":{"type":"array","items":"string"},"default":['
     ']},{"name":"processed_flags","type":{"type":"array","items":"string"},"default":[]},{"name":"processed_referen'
-    'ce_revision","type":"string","default":""}]}'
+    'ce_revision","type":"string","default":""},{"name":"audit_mode","type":"string","default":""}]}'
 )
 # Fields that an AuditEvent has, in wire order, each with its kind.
 KINDS: Final[dict[str, str]] = {
@@ -464,13 +464,19 @@ class AuditEvent:
         return f"AuditEvent(event_type={self.event_type!r}, tenant_id={self.tenant_id!r}, event_id={self.event_id!r})"
 
 
-def encode(event: AuditEvent, *, observed_at: int | None = None, producer: tuple[str, int, int] | None = None) -> bytes:
+def encode(
+    event: AuditEvent,
+    *,
+    observed_at: int | None = None,
+    producer: tuple[str, int, int] | None = None,
+    audit_mode: str = "",
+) -> bytes:
     """The event's Avro body, without header: what Confluent's wire format carries behind the schema id.
 
     ``observed_at`` is in microseconds since 1970; ``producer`` is (producer id, epoch, sequence). Raises InvalidEventError
     that names the field and what it must be; values are never quoted.
     """
-    head, tail = encode_parts(event, observed_at)
+    head, tail = encode_parts(event, observed_at, audit_mode)
     return head + (ANONYMOUS if producer is None else producer_start(*producer[:2]) + long(producer[2])) + tail
 
 
@@ -484,10 +490,10 @@ def producer_start(producer_id: str, epoch: int) -> bytes:
 ANONYMOUS: Final = b"\x00\x00\x00"
 
 
-def encode_parts(event: AuditEvent, observed_at: int | None) -> tuple[bytes, bytes]:
+def encode_parts(event: AuditEvent, observed_at: int | None, audit_mode: str = "") -> tuple[bytes, bytes]:
     """The body before and after the producer's id, epoch and sequence, to be put in last. Raises InvalidEventError."""
     try:
-        return _head(event, observed_at), _tail(event)
+        return _head(event, observed_at), _tail(event, audit_mode)
     except (TypeError, ValueError, AttributeError, OverflowError):
         raise explain(event, KINDS) from None
 
@@ -558,7 +564,7 @@ def _head(event: AuditEvent, observed_at: int | None) -> bytes:
     return b"".join(out)
 
 
-def _tail(event: AuditEvent) -> bytes:
+def _tail(event: AuditEvent, audit_mode: str) -> bytes:
     out: list[bytes] = []
     add = out.append
     for text in (
@@ -629,4 +635,16 @@ def _tail(event: AuditEvent) -> bytes:
     add(strings(event.truncated_fields))
     add(pairs(event.attributes))
     add(bytes(14))  # processed_ingested_at to processed_reference_revision: written by the processor
+    for text in (
+        audit_mode,
+    ):
+        if text == "":
+            add(b"\x00")
+        elif "\0" in text:
+            raise ValueError
+        else:
+            raw = text.encode()
+            size = len(raw)
+            add(_SMALL[size] if size < 8192 else long(size))
+            add(raw)
     return b"".join(out)
