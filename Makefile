@@ -30,7 +30,7 @@ tools: ## what only tests need of this machine, a Chromium and promtool (`make t
 	@$(PYTHON) infra/tools.py
 
 test: install tools ## the whole suite, real servers and a real browser included
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 demo: install ## from an agent's action to a compliance extract, then nothing left running
 	@$(BIN)/python -m infra.demo

@@ -72,6 +72,16 @@ def _hold(directory: Path) -> None:
     process.returncode = 0  # it ends by itself after this run: nobody waits for it
 
 
+LONG_FIRST = ("tests/faults", "tests/e2e", "tests/browser", "tests/integration", "tests/contracts", "connectors", "tests/unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker is left alone with it at the end."""
+    places = {item.nodeid: item.path.relative_to(CHECKOUT).as_posix() for item in items}
+    rank = {place: n for n, place in enumerate(LONG_FIRST)}
+    items.sort(key=lambda item: next((n for place, n in rank.items() if places[item.nodeid].startswith(place)), 0))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """At the end of the run: end the shared stack and wait for it, so that nothing is left when the command returns."""
     factory = getattr(config, "_tmp_path_factory", None)
