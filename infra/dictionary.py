@@ -24,8 +24,30 @@ STORED = {
     "kafka_timestamp": "When the broker appended the clean event, UTC, milliseconds.",
     "event_digest": "First 8 bytes, little-endian, of SHA-256 of the event's Avro body in the clean topic.",
 }
+SEQUENCES = {
+    "tenant_id": ("LowCardinality(String)", "Tenant."),
+    "producer_id": ("String", "Producer, as in `events`."),
+    "producer_epoch": ("Int64", "Its epoch, as in `events`."),
+    "kind": (
+        "LowCardinality(String)",
+        "What became of the events: `stored`, `quarantined`, `duplicate` (suppressed), `conflict` (stored and flagged; these are"
+        " among the stored ones too).",
+    ),
+    "first": ("Int64", "First sequence of the interval."),
+    "last": ("Int64", "Last sequence of the interval, included."),
+    "kafka_topic_id": ("LowCardinality(String)", "Id of the ledger topic."),
+    "kafka_partition": ("UInt16", "Partition of the ledger topic."),
+    "kafka_offset": ("Int64", "Offset of the ledger record that says so."),
+    "kafka_timestamp": ("DateTime64(3, 'UTC')", "When the broker appended that record, UTC, milliseconds."),
+}
+"""The table `ledger_sequences`: column → type and meaning."""
+LEDGER = """\
+Which sequences of which producer were seen, and what became of them: [completeness](completeness.md). One row per interval of a
+ledger record; read it with `FINAL`, since rows may be there twice for a while."""
+
 INTRO = """\
-What an analyst may read in the database `audit` (the namespace): the table `events` and six views of it. A column has the same
+What an analyst may read in the database `audit` (the namespace): the table `events`, six views of it and the table
+`ledger_sequences`. A column has the same
 name in ClickHouse, in Parquet, in Avro and in every API. How to get there: [analysts](analysts.md). Texts that are absent are
 empty, unknown numbers and times are null, times are UTC.
 
@@ -51,7 +73,13 @@ def page() -> str:
     parts = [INTRO, "## events\n", "Every clean event, once, never changed. One row per event.\n", _table(events(), archive=True)]
     for name, view in views().items():
         parts += [f"\n## {name}\n", f"{view['rows']}\n", _table(columns_of(name), archive=False)]
+    parts += ["\n## ledger_sequences\n", f"{LEDGER}\n", _table(sequences(), archive=False)]
     return "\n".join(parts) + "\n"
+
+
+def sequences() -> list[Column]:
+    """The columns of `ledger_sequences` in the server's order."""
+    return [Column(name, kind, "", "fact", "–", meaning) for name, (kind, meaning) in SEQUENCES.items()]
 
 
 @cache

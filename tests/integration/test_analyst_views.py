@@ -41,6 +41,12 @@ def test_the_table_has_the_columns_of_the_dictionary(world: Space) -> None:
     assert found == [(column.name, column.clickhouse) for column in dictionary.events()]
 
 
+def test_the_sequences_have_the_columns_of_the_dictionary(world: Space) -> None:
+    with analyst_world.analyst(world) as client:
+        found = [(row[0], row[1]) for row in client.rows("DESCRIBE TABLE ledger_sequences", database=world.name)]
+    assert found == [(column.name, column.clickhouse) for column in dictionary.sequences()]
+
+
 @pytest.mark.parametrize("view", ["tool_calls", "denials_and_failures", "who_did_what_for_whom"])
 def test_a_range_of_time_reaches_the_sort_key(world: Space, view: str) -> None:
     sql = f"EXPLAIN indexes = 1 SELECT * FROM {view} WHERE tenant_id = 'demo' AND occurred_at >= '2026-11-10 10:00:00'"

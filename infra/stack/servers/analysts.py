@@ -20,7 +20,8 @@ from infra.stack.server import StackError
 FILE = "analysts.yaml"
 DEMO = ("demo", "acme")
 VIEWS = ("tool_calls", "denials_and_failures", "sessions", "model_usage", "approvals", "who_did_what_for_whom")
-READS = ("events", *VIEWS)
+TABLES = ("events", "ledger_sequences")  # row policies filter these, and the views with them
+READS = (*TABLES, *VIEWS)
 LIMITS = {
     "max_execution_time": 30,
     "max_rows_to_read": 1_000_000_000,
@@ -124,7 +125,8 @@ def grants(namespace: str) -> list[str]:
     """
     read = ", ".join(f"SELECT ON `{namespace}`.{name}" for name in READS)
     hidden = "_part, _part_offset, _part_starting_offset, _partition_id, _block_number, _block_offset"
-    return [f"GRANT SHOW COLUMNS ON `{namespace}`.events, {read}", f"REVOKE SELECT({hidden}) ON `{namespace}`.events"]
+    shown = ", ".join(f"SHOW COLUMNS ON `{namespace}`.{name}" for name in TABLES)
+    return [f"GRANT {shown}, {read}", *(f"REVOKE SELECT({hidden}) ON `{namespace}`.{name}" for name in TABLES)]
 
 
 def _sha256(text: str) -> str:
@@ -140,12 +142,13 @@ def server_sql(namespace: str = "audit") -> str:
         f"FOR INTERVAL {seconds} second MAX {', '.join(f'{n} = {v}' for n, v in limits.items())}"
         for seconds, limits in QUOTAS.items()
     ]
+    granted, *revoked = grants(namespace)
     return (
         "CREATE SETTINGS PROFILE auditwire_analyst SETTINGS\n    " + ",\n    ".join(settings) + ";\n"
         "CREATE ROLE auditwire_analyst SETTINGS PROFILE 'auditwire_analyst';\n"
         "CREATE QUOTA auditwire_analyst KEYED BY user_name\n    "
         + ",\n    ".join(quotas)
         + "\n    TO auditwire_analyst;\n"
-        + textwrap.fill(f"{grants(namespace)[0]} TO auditwire_analyst;", 120, subsequent_indent="    ")
-        + f"\n{grants(namespace)[1]} FROM auditwire_analyst;"
+        + textwrap.fill(f"{granted} TO auditwire_analyst;", 120, subsequent_indent="    ")
+        + "".join(f"\n{each} FROM auditwire_analyst;" for each in revoked)
     )

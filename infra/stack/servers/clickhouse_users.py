@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 from infra.stack.servers import analysts
 from infra.stack.servers.analysts import Analyst
 
+EXPORT_VIEWS = ("events_of", "stored_positions", "sequences_of", "ledger_ranges")
 HEAD = f"""<clickhouse>
   <profiles>
     <!-- chdb's table function Python looks for objects of the process that runs it, and ends a server where there is none. -->
@@ -46,7 +47,8 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequ
             "GRANT READ ON FILE",  # input(); user_files is empty
             *(system.format(t) for t in ("processes", "parts", "tables", "columns")),
         ],
-        "export": [f"GRANT SELECT ON `{n}`.{view}" for n in namespaces for view in ("events_of", "stored_positions")],
+        "ledger_sink": [f"GRANT INSERT ON `{n}`.{table}" for n in namespaces for table in ("ledger", "ledger_sequences")],
+        "export": [f"GRANT SELECT ON `{n}`.{view}" for n in namespaces for view in EXPORT_VIEWS],
         "operator": ["GRANT SELECT ON audit*.*", *(system.format(t) for t in ("parts", "tables", "columns"))],
         "analyst": ["GRANT SELECT ON audit*.*"],
     }
@@ -61,8 +63,8 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequ
 
 
 def _filters(tenant: str, namespaces: Sequence[str]) -> str:
-    """The row policy; views read `events` with the rights of who asks (SQL SECURITY INVOKER), so it holds there too."""
-    rule = f"<events><filter>tenant_id = '{tenant}'</filter></events>"
+    """The row policies; views read `events` with the rights of who asks (SQL SECURITY INVOKER), so it holds there too."""
+    rule = "".join(f"<{table}><filter>tenant_id = '{tenant}'</filter></{table}>" for table in analysts.TABLES)
     return "      <databases>" + "".join(f"<{n}>{rule}</{n}>" for n in namespaces) + "</databases>\n"
 
 
