@@ -8,6 +8,9 @@ AuditwireError
 ├── QueueFullError        nothing was taken: try again or let the event go
 ├── DeliveryError         taken, but Kafka did not store it
 │   └── DeliveryTimeoutError  not known yet (also a TimeoutError)
+├── SpoolError            the disk of the spool failed: what the call handed over is not kept
+│   ├── SpoolFullError    nothing was taken: the spool or its disk is full
+│   └── SpoolBusyError    another process has this folder
 └── ClosedError           the client is closed
 """
 
@@ -44,6 +47,18 @@ class DeliveryError(AuditwireError):
 
 class DeliveryTimeoutError(DeliveryError, TimeoutError):
     """Not known yet: the event is still under way and may be stored. Wait again on the same receipt; do not record it again."""
+
+
+class SpoolError(AuditwireError):
+    """The spool's disk failed, or its key is another one. What the call handed over is not kept; the text says what to do."""
+
+
+class SpoolFullError(SpoolError):
+    """The spool or its disk is full, because Kafka takes records more slowly than they come. Nothing was taken."""
+
+
+class SpoolBusyError(SpoolError):
+    """Another process has the spool's folder: each process needs a folder of its own."""
 
 
 class ClosedError(AuditwireError):
