@@ -95,7 +95,7 @@ def test_the_parents_producer_is_never_freed_in_the_child(kafka: Callable[..., K
 
 
 PROGRAM = """
-import os, sys, json
+import json, os, pathlib
 from auditwire import AuditClient, AuditEvent
 client = AuditClient.from_env("forker", tenant="acme")
 receipts = [client.record(AuditEvent(event_type="parent", session_id=str(i))) for i in range(500)]
@@ -103,7 +103,8 @@ child = os.fork()
 receipts = [client.record(AuditEvent(event_type="parent" if child else "child", session_id=str(i))) for i in range(100)]
 positions = [receipt.wait(60) for receipt in receipts]
 client.flush(60)
-print(json.dumps([client.producer_id, [r.sequence for r in receipts], positions, client.counts.failed]), flush=True)
+told = json.dumps([client.producer_id, [r.sequence for r in receipts], positions, client.counts.failed])
+pathlib.Path(f"{os.getpid()}.json").write_text(told)  # two long lines into one pipe may mix
 if child:
     assert os.waitpid(child, 0)[1] == 0
 """
@@ -115,10 +116,16 @@ def test_forking_with_events_under_way_on_a_real_broker(env: dict[str, str], tmp
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, program], env={**os.environ, **env}, capture_output=True, text=True, timeout=150, check=False
+        [sys.executable, program],
+        env={**os.environ, **env},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    outcomes = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
     assert len(outcomes) == 2
     assert outcomes[0][0] != outcomes[1][0]
     assert sorted(o[1] for o in outcomes) == [list(range(100)), list(range(500, 600))]
