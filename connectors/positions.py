@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors import avro
 from connectors.writer_schemas import released
 
-POSITION = np.dtype([("offset", "<i8"), ("timestamp", "<i8"), ("stored", "<u8"), ("digest", "<u8"), ("own", "?")])
+POSITION = np.dtype([("offset", "<i8"), ("timestamp", "<i8"), ("stored", "<u8"), ("digest", "<u8"), ("own", "?"), ("raw", "<i8")])
 """Offset, append time (ms since 1970 UTC), digest as stored beside the event, digest recomputed from its columns in the newest
-schema, and whether the stored one is that of these columns, in the newest schema or in the older one they were written with."""
+schema, whether the stored one is that of these columns, in the newest schema or in the older one they were written with, and
+the offset of the raw record that it was made of (-1: none)."""
 
 Positions = npt.NDArray[np.void]
 
@@ -25,7 +27,20 @@ def of(events: pa.RecordBatch, offsets: npt.ArrayLike, timestamps: npt.ArrayLike
     rows["offset"], rows["timestamp"], rows["stored"] = offsets, timestamps, stored
     rows["digest"] = avro.digests(avro.encode(events))
     rows["own"] = _own(events, rows)
+    rows["raw"] = raw_offsets(events)
     return rows
+
+
+def raw_offsets(events: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """Offset of the raw record of each event, -1 where it says none."""
+    found: npt.NDArray[np.int64] = pc.fill_null(events.column("processed_raw_offset"), -1).to_numpy(zero_copy_only=False)
+    return found
+
+
+def written(rows: Positions) -> npt.NDArray[np.uint64]:
+    """Digests as the events were written: of the bytes in the topic, or of the columns under the schema of their time."""
+    found: npt.NDArray[np.uint64] = np.where(rows["own"], rows["stored"], rows["digest"])
+    return found
 
 
 def _own(events: pa.RecordBatch, rows: Positions) -> npt.NDArray[np.bool_]:
@@ -52,3 +67,10 @@ def empty(rows: int = 0) -> Positions:
 def joined(parts: Iterable[Positions]) -> Positions:
     """All of them in offset order."""
     return np.sort(np.concatenate([empty(), *parts]), order="offset")
+
+
+def first_of_each(rows: Positions) -> Positions:
+    """Sorted rows without those at the offset of the one before."""
+    keep = np.ones(len(rows), np.bool_)
+    keep[1:] = rows["offset"][1:] != rows["offset"][:-1]
+    return rows[keep]

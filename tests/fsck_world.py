@@ -27,58 +27,108 @@ from tests.archive_sink import CLASSES, ArchiveProcess, ClassedTopic, settled
 from tests.sinks import ROOT, SinkProcess, drained
 from tests.space import Space
 
+REJECTED = 2
+DUPLICATES = 1
+
 
 @dataclass
 class AccountedTopic(ClassedTopic):
-    """A clean topic with a ledger record for each partition of each transaction, as processors write them."""
+    """A clean topic, and what processors write besides: a ledger record for each partition of each transaction, rejects."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         registry = SchemaRegistry(self.space.env["AUDITWIRE_SCHEMA_REGISTRY_URL"])
-        ledger = f"{self.space.name}.ledger"
-        self._codec = avro.RecordCodec("ledger_record", registry.id_of(f"{ledger}-value", schemas.schema_text("ledger_record")))
+        self._codecs = {
+            topic: avro.RecordCodec(name, registry.id_of(f"{self.space.name}.{topic}-value", schemas.schema_text(name)))
+            for topic, name in (("ledger", "ledger_record"), ("quarantine", "quarantined_event"))
+        }
         registry.close()
         self._raw: dict[int, int] = {}
+        self._sequence: dict[int, int] = {}
 
     def write(
-        self, count: int, partitions: tuple[int, ...] = (0, 1), commit: bool = True, at_ms: int = 0, off_by: int = 0
+        self,
+        count: int,
+        partitions: tuple[int, ...] = (0, 1),
+        commit: bool = True,
+        at_ms: int = 0,
+        off_by: int = 0,
+        rejected: int = REJECTED,
     ) -> None:
-        """One transaction; ``off_by`` is what the ledger's checksums are wrong by."""
+        """One transaction; ``off_by`` is what the ledger's checksums are wrong by, ``rejected`` what is really quarantined."""
         self._seed += 1
-        bodies, of = avro.encode(columns(count, self._seed, CLASSES)), len(partitions)
-        self.write_bodies({partition: bodies[i::of] for i, partition in enumerate(partitions)}, commit, off_by)
+        whole, of = columns(count, self._seed, CLASSES), len(partitions)
+        bodies = {p: avro.encode(self.made_of_raw(whole.take(list(range(i, count, of))), p)) for i, p in enumerate(partitions)}
+        self.write_bodies(bodies, commit, off_by, rejected)
 
-    def write_bodies(self, bodies: Mapping[int, list[bytes]], commit: bool = True, off_by: int = 0) -> None:
-        """The same of given events, by partition."""
+    def made_of_raw(self, events: pa.RecordBatch, partition: int) -> pa.RecordBatch:
+        """The events as made of the next raw records of the partition."""
+        first = self._raw.get(partition, 0) + REJECTED
+        arrays = dict(zip(events.schema.names, events.columns, strict=True))
+        arrays["processed_raw_partition"] = pa.array([partition] * events.num_rows, pa.int64())
+        arrays["processed_raw_offset"] = pa.array(range(first, first + events.num_rows), pa.int64())
+        return pa.RecordBatch.from_arrays(list(arrays.values()), schema=events.schema)
+
+    def write_bodies(
+        self, bodies: Mapping[int, list[bytes]], commit: bool = True, off_by: int = 0, rejected: int = REJECTED
+    ) -> None:
+        """The same of given events, by partition; they name the raw records that are next (`made_of_raw`)."""
         self._producer.begin_transaction()
-        before = dict(self._raw)
+        before = dict(self._raw), dict(self._sequence)
         for partition, mine in bodies.items():
             for body in mine:
                 self._producer.produce(self.name, self._frame + body, partition=partition)
-            entry = self._codec.encode(self._entry(partition, mine, off_by))
-            self._producer.produce(f"{self.space.name}.ledger", entry, partition=partition)
+            for place in range(rejected):
+                self._send("quarantine", self._reject(partition, self._raw.get(partition, 0) + place), partition)
+            self.account(self._entry(partition, mine, off_by), partition)
         self._producer.flush(60)
         self._end(commit, tuple(bodies))
-        self._raw = self._raw if commit else before
+        if not commit:
+            self._raw, self._sequence = before
+
+    def account(self, entry: dict[str, Any], partition: int) -> None:
+        """A ledger record into the open transaction."""
+        self._send("ledger", entry, partition)
+
+    def _send(self, topic: str, record: dict[str, Any], partition: int) -> None:
+        self._producer.produce(f"{self.space.name}.{topic}", self._codecs[topic].encode(record), partition=partition)
+
+    def _reject(self, partition: int, raw_offset: int) -> dict[str, Any]:
+        return {
+            "raw_topic": f"{self.space.name}.raw",
+            "raw_partition": partition,
+            "raw_offset": raw_offset,
+            "raw_timestamp": datetime(2026, 11, 1, tzinfo=UTC),
+            "tenant_id": "",
+            "stage": "decode",
+            "reason": "bad_avro",
+            "detail": "",
+            "key_id": "",
+            "nonce": b"",
+            "sealed": b"",
+            "original_length": 1,
+            "replayed_from_offset": None,
+        }
 
     def _entry(self, partition: int, bodies: list[bytes], off_by: int) -> dict[str, Any]:
-        start = self._raw.get(partition, 0)
-        self._raw[partition] = start + len(bodies) + 3
+        start, first = self._raw.get(partition, 0), self._sequence.get(partition, 0)
+        end, extra = start + len(bodies) + REJECTED + DUPLICATES, REJECTED + DUPLICATES
+        self._raw[partition], self._sequence[partition] = end, first + len(bodies)
         checksum = np.uint64((avro.checksum(avro.digests(bodies)) + off_by) % 2**64)
         return {
             "raw_topic": f"{self.space.name}.raw",
             "raw_partition": partition,
             "start_offset": start,
-            "end_offset": start + len(bodies) + 3,
-            "read": len(bodies) + 3,
+            "end_offset": end,
+            "read": len(bodies) + extra,
             "clean": len(bodies),
-            "quarantined": 2,
-            "duplicates": 1,
+            "quarantined": REJECTED,
+            "duplicates": DUPLICATES,
             "conflicts": 0,
             "checksum": int(checksum.astype(np.int64)),
             "lost": 0,
-            "reasons": [{"reason": "bad_avro", "count": 2}],
-            "sequences": [],
+            "reasons": [{"reason": "bad_avro", "count": REJECTED}],
+            "sequences": [_interval(f"producer-{n}", first, first + len(bodies) - 1) for n in range(2)] if bodies else [],
             "identities": b"",
             "resolved": [],
             "snapshot": None,
@@ -86,7 +136,14 @@ class AccountedTopic(ClassedTopic):
             "rules_revision": "",
             "version": "",
             "max_timestamp": datetime(2026, 11, 1, tzinfo=UTC),
+            "quarantined_sequences": [],
+            "duplicate_sequences": [_interval("producer-0", first, first)] if bodies else [],
+            "conflict_sequences": [],
         }
+
+
+def _interval(producer: str, first: int, last: int) -> dict[str, Any]:
+    return {"tenant_id": "demo", "producer_id": producer, "producer_epoch": 1, "first": first, "last": last}
 
 
 def store(topic: ClassedTopic) -> None:

@@ -36,7 +36,7 @@ def write(topic: AccountedTopic, count: int) -> Plan:
     registry = SchemaRegistry(topic.space.env["AUDITWIRE_SCHEMA_REGISTRY_URL"])
     newest, topic._frame = topic._frame, avro.frame(registry.register(f"{topic.name}-value", SCHEMA))
     registry.close()
-    topic.write_bodies({0: avro.encode(columns(count, 99, CLASSES).select(NAMES), SCHEMA)})
+    topic.write_bodies({0: avro.encode(topic.made_of_raw(columns(count, 99, CLASSES), 0).select(NAMES), SCHEMA)})
     topic._frame = newest
     rows, cluster = _rows(topic), cluster_of(dict(topic.space.settings(settings.Migrate)))
     end, checksum = int(rows.offsets[-1]) + 1, avro.checksum(rows.digests)

@@ -6,15 +6,17 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from connectors import kafka_marks, manifest
+from connectors import kafka_marks, manifest, positions
 from connectors.archive_reader import ArchivedPartition, odd_versions
 from connectors.avro import DecodeError, RecordCodec
 from connectors.clickhouse.client import ClickHouseError, Client
 from connectors.kafka import cluster_of
+from connectors.kafka_partitions import TopicError, topic_id_of
 from connectors.kafka_read import PartitionReader, ReadError
 from connectors.registry import RegistryError, SchemaRegistry
 from connectors.s3 import Bucket, S3Error
@@ -22,15 +24,16 @@ from pipeline import settings
 from pipeline.fsck import sources
 from pipeline.fsck.compare import window
 from pipeline.fsck.findings import Finding, PartitionReport, Report
-from pipeline.fsck.ledger import Balance
+from pipeline.fsck.ledger import Book, Held, Tally, quarantine
 from pipeline.fsck.sources import CleanTopic, Windows
+from pipeline.fsck.tables import LedgerTables, Mirror
 
 
 class ScopeError(Exception):
     """What was asked for does not exist."""
 
 
-UNREACHABLE = (ReadError, RegistryError, ClickHouseError, S3Error, kafka_marks.MarksError, ScopeError, DecodeError)
+UNREACHABLE = (ReadError, RegistryError, ClickHouseError, S3Error, kafka_marks.MarksError, ScopeError, DecodeError, TopicError)
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,40 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class Control:
+    """The comparisons, all on. Tests switch one off to see that it is needed; nothing else may."""
+
+    clickhouse: bool = True
+    archive: bool = True
+    ledger: bool = True
+    quarantine: bool = True
+    tables: bool = True
+    objects: bool = True
+
+
+@dataclass(frozen=True)
 class Sides:
-    """What is held against each other of one partition; no balance where its beginning is left out."""
+    """What is held against each other of one partition; no ledger where its beginning is left out.
+
+    ``tallies``: by store below the topic's beginning, and the topic's records counted in each of them from there on.
+    """
 
     topic: CleanTopic
     archived: ArchivedPartition
-    balance: Balance | None
+    tallies: dict[str, Tally]
 
 
 class Checker:
     """The servers, opened. ``tell`` hears of progress. Methods raise one of `UNREACHABLE`, whose text says what to do."""
 
-    def __init__(self, values: settings.Operator, tell: Callable[[str], None] = lambda _: None) -> None:
-        self._tell, self._namespace = tell, values.namespace
+    def __init__(
+        self, values: settings.Operator, tell: Callable[[str], None] = lambda _: None, control: Control | None = None
+    ) -> None:
+        self._tell, self._namespace, self._control = tell, values.namespace, control or Control()
         self.topic = f"{values.namespace}.events"
         self._stack = ExitStack()
         self._cluster = cluster_of(values.model_dump())
+        self._marks = kafka_marks.Positions(self._cluster)
         self._clickhouse = self._stack.enter_context(
             closing(Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value()))
         )
@@ -92,36 +113,65 @@ class Checker:
             for partition in chosen:
                 report.partitions.append(self._partition(report, reader, partition, scope, objects))
         report.elsewhere = sources.elsewhere(self._clickhouse, self._namespace, self._topic_id, known)
-        self._tell("listing the archive")
-        report.add(self._objects(report.partitions, chosen, objects))
+        if self._control.objects:
+            self._tell("listing the archive")
+            report.add(self._objects(report.partitions, chosen, objects))
         return report
 
     def _partition(
         self, report: Report, reader: PartitionReader, partition: int, scope: Scope, objects: set[str]
     ) -> PartitionReport:
-        ledger_topic, place = f"{self._namespace}.ledger", f"{self.topic}[{partition}]"
-        must = reader.watermarks(ledger_topic, partition)[1]
+        place = f"{self.topic}[{partition}]"
+        must = reader.watermarks(f"{self._namespace}.ledger", partition)[1]
         low, end = reader.watermarks(self.topic, partition)
         done = {name: marks.get(partition, 0) for name, marks in self._done.items()}
         until = min(end, *done.values(), *([] if scope.until is None else [scope.until]))
         made = PartitionReport(place, scope.since, max(scope.since, until), low, end, done["clickhouse"], done["archive"])
         topic = CleanTopic(reader, self._registry, self.topic, partition)
         archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, partition)
-        with ExitStack() as stack:
-            balance = None
-            if scope.since == 0:
-                other = stack.enter_context(PartitionReader(self._cluster, f"{self._namespace}-operator"))
-                entries = stack.enter_context(closing(self._ledger(other, ledger_topic, partition)))
-                balance = Balance(place, entries, must)
-            self._walk(report, made, Sides(topic, archived, balance), scope.window)
-            if balance is not None:
-                balance.end(whole=until == end)
-                made.ledger_records, made.lost_before_processing = balance.records, balance.lost
-                made.differences += report.add(balance.findings)
+        book = self._book(report, made, reader, partition, must) if scope.since == 0 and self._control.ledger else None
+        names = self._stores() if low > scope.since else ["the topic"]
+        tallies = {} if book is None else {name: Tally(book, place) for name in names}
+        self._walk(report, made, Sides(topic, archived, tallies), scope.window)
+        if book is not None:
+            self._balanced(report, made, book, tallies, partition)
         made.differences += report.add(topic.findings)
-        made.differences += report.add(Finding(c.kind, c.key, c.text) for c in archived.complaints)
+        if self._control.archive:
+            made.differences += report.add(Finding(c.kind, c.key, c.text) for c in archived.complaints)
         objects |= archived.objects
         return made
+
+    def _stores(self) -> list[str]:
+        return [name for name in ("clickhouse", "archive") if getattr(self._control, name)]
+
+    def _book(self, report: Report, made: PartitionReport, reader: PartitionReader, partition: int, must: int) -> Book:
+        """The ledger of a partition: its topic, checked against its tables, and the tables alone where that begins later."""
+        topic = f"{self._namespace}.ledger"
+        place, (low, end) = f"{topic}[{partition}]", reader.watermarks(topic, partition)
+        topic_id = topic_id_of(self._cluster, topic)
+        tables = LedgerTables(self._clickhouse, self._namespace, topic_id, partition)
+        stored = self._marks.committed(f"{self._namespace}-ledger-sink", topic, [partition])[partition] or 0
+        made.ledger_end, made.ledger_tables = end, min(end, stored)
+        mirror = Mirror(tables, place, low, made.ledger_tables if self._control.tables else low)
+        book = Book(place, (f"{self._namespace}.raw", partition), must)
+        older = [] if low == 0 else list(tables.entries(0, low))
+        book.whole = low == 0 or bool(older)
+        book.take(chain(older, self._ledger(reader, topic, partition, mirror)))
+        made.ledger_records, made.lost_before_processing = book.records, book.lost
+        made.read, made.clean, made.quarantined, made.duplicates = book.read, book.clean, book.quarantined, book.duplicates
+        made.differences += report.add(book.findings) + report.add(mirror.end())
+        return book
+
+    def _balanced(self, report: Report, made: PartitionReport, book: Book, tallies: dict[str, Tally], partition: int) -> None:
+        whole = made.until == made.topic_end
+        found = dict.fromkeys(finding for tally in tallies.values() for finding in tally.end(whole))
+        made.differences += report.add(found)
+        if self._control.quarantine:
+            topic = f"{self._namespace}.quarantine"
+            with PartitionReader(self._cluster, f"{self._namespace}-operator") as reader:
+                begins, end = reader.watermarks(topic, partition)
+                with closing(_rejects(reader, topic, partition, begins, end)) as rejects:
+                    made.differences += report.add(quarantine(book, f"{topic}[{partition}]", rejects, begins))
 
     def _walk(self, report: Report, made: PartitionReport, sides: Sides, step: int) -> None:
         since, until = made.since, made.until
@@ -135,13 +185,14 @@ class Checker:
                     sources.archive(sides.archived, since, until),
                 )
             )
-            self._windows(report, made, sides.balance, (log, {"clickhouse": clickhouse, "archive": archive}), step)
+            stores = {"clickhouse": clickhouse, "archive": archive}
+            self._windows(report, made, sides.tallies, (log, {name: stores[name] for name in self._stores()}), step)
 
     def _windows(
         self,
         report: Report,
         made: PartitionReport,
-        balance: Balance | None,
+        tallies: dict[str, Tally],
         places: tuple[Windows, dict[str, Windows]],
         step: int,
     ) -> None:
@@ -153,15 +204,19 @@ class Checker:
             reference, found = window(made.place, None if below else log.take(at), held)
             made.events += len(reference)
             made.differences += report.add(found)
-            if balance is not None:
-                balance.feed(reference["stored"])
+            for name, tally in tallies.items():
+                one = positions.first_of_each(held[name]) if below else reference
+                tally.feed(name if below else "the topic", one["offset"], one["raw"], positions.written(one))
             self._tell(f"{made.place} {at} of {until}")
 
-    def _ledger(self, reader: PartitionReader, topic: str, partition: int) -> Generator[tuple[int, dict[str, Any]], None, None]:
+    def _ledger(
+        self, reader: PartitionReader, topic: str, partition: int, mirror: Mirror
+    ) -> Generator[tuple[int, dict[str, Any]], None, None]:
         codec = RecordCodec("ledger_record", 0)
-        low, end = reader.watermarks(topic, partition)
-        for record in reader.read(topic, partition, low, end):
-            yield record.offset, codec.decode(record.value or b"")
+        for record in reader.read(topic, partition, *reader.watermarks(topic, partition)):
+            entry = codec.decode(record.value or b"")
+            mirror.see(record.offset, record.timestamp, entry)
+            yield record.offset, entry
 
     def _objects(self, partitions: list[PartitionReport], chosen: list[int], listed: set[str]) -> Iterator[Finding]:
         """What is wrong in the bucket besides the events."""
@@ -177,3 +232,10 @@ class Checker:
                 since, until = bounds[named.partition]
                 if since <= named.start and named.end <= until:
                     yield Finding("stray_object", key, "no manifest lists it")
+
+
+def _rejects(reader: PartitionReader, topic: str, partition: int, start: int, end: int) -> Generator[Held, None, None]:
+    codec = RecordCodec("quarantined_event", 0)
+    for record in reader.read(topic, partition, start, end):
+        one = codec.decode(record.value or b"")
+        yield Held(record.offset, one["raw_topic"], one["raw_partition"], one["raw_offset"], one["reason"])

@@ -21,7 +21,7 @@ def window(place: str, topic: Positions | None, stores: Mapping[str, Positions])
     Returns what is known to exist (the topic's positions, or those of all stores), and the differences.
     """
     reference = positions.joined(stores.values()) if topic is None else topic
-    reference = reference[_first_of_each(reference["offset"])]
+    reference = positions.first_of_each(reference)
     universe = np.union1d(reference["offset"], np.concatenate([s["offset"] for s in stores.values()]))
     found: list[Finding] = []
     for name, store in stores.items():
@@ -34,10 +34,10 @@ def window(place: str, topic: Positions | None, stores: Mapping[str, Positions])
 
 
 def _store(name: str, store: Positions, reference: Positions, known: bool) -> Iterator[tuple[str, str, Offsets]]:
-    first = _first_of_each(store["offset"])
-    yield "stored_twice", f"in {name}", np.unique(store["offset"][~first])
+    once = positions.first_of_each(store)
+    yield "stored_twice", f"in {name}", _repeated(store["offset"])
+    # The one place where deletion certificates would enter: delivered = stored + certified deleted. Nothing is deleted yet.
     yield f"missing_in_{name}", "", np.setdiff1d(reference["offset"], store["offset"])
-    once = store[first]
     here = np.isin(once["offset"], reference["offset"])
     if known:
         yield "not_in_topic", f"in {name}", once["offset"][~here]
@@ -50,11 +50,8 @@ def _store(name: str, store: Positions, reference: Positions, known: bool) -> It
     yield "time_differs", f"in {name}", np.unique(ours["offset"][ours["timestamp"] != theirs["timestamp"]])
 
 
-def _first_of_each(offsets: Offsets) -> npt.NDArray[np.bool_]:
-    """True at the first of equal neighbours."""
-    found = np.ones(len(offsets), np.bool_)
-    found[1:] = offsets[1:] != offsets[:-1]
-    return found
+def _repeated(offsets: Offsets) -> Offsets:
+    return np.unique(offsets[1:][offsets[1:] == offsets[:-1]])
 
 
 def _runs(offsets: Offsets, universe: Offsets) -> list[Offsets]:

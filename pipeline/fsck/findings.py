@@ -27,7 +27,11 @@ KINDS: dict[str, str] = {
     "extra_version": "an object was overwritten",
     "hidden_object": "an object was deleted (a delete marker hides it)",
     "ledger_equation": "a ledger record in which read is not clean + quarantined + duplicates, or ranges with an overlap or gap",
-    "ledger_differs": "the clean events of the topic are not those the ledger counted",
+    "ledger_differs": "the clean events of a transaction are not those that the ledger counted",
+    "quarantine_differs": "the quarantine topic does not hold what the ledger counted as quarantined, or as replayed",
+    "missing_in_ledger_table": "a record of the ledger topic, or an interval in it, is not in the ledger tables",
+    "not_in_ledger_topic": "the ledger tables have a row that the ledger topic, which still holds that position, has not",
+    "ledger_table_differs": "a row of the ledger tables is not what the ledger topic has at its position",
 }
 
 
@@ -63,22 +67,37 @@ class PartitionReport:
     events: int = 0
     differences: int = 0
     ledger_records: int | None = None
+    read: int = 0
+    clean: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
     lost_before_processing: int = 0
+    ledger_end: int = 0
+    ledger_tables: int = 0
+    """Offset in the ledger topic up to which its tables are compared."""
 
     def waiting(self) -> str | None:
         """What is not yet covered, in a sentence; None when everything in the topic is."""
-        if min(self.clickhouse_committed, self.archive_committed) >= self.topic_end:
-            return None
-        return (
-            f"not yet covered: the clean topic ends at {self.topic_end}, ClickHouse has committed {self.clickhouse_committed},"
-            f" the archive {self.archive_committed}"
-        )
+        late = []
+        if min(self.clickhouse_committed, self.archive_committed) < self.topic_end:
+            late.append(
+                f"the clean topic ends at {self.topic_end}, ClickHouse has committed {self.clickhouse_committed},"
+                f" the archive {self.archive_committed}"
+            )
+        if self.ledger_records is not None and self.ledger_tables < self.ledger_end:
+            late.append(f"the ledger ends at {self.ledger_end}, its tables at {self.ledger_tables}")
+        return f"not yet covered: {'; '.join(late)}" if late else None
 
     def __str__(self) -> str:
         result = f"{self.differences} differences" if self.differences else "agree"
         ledger = "" if self.ledger_records is None else f", {self.ledger_records} ledger records"
         below = f"; the topic begins at {self.log_start}" if self.log_start > self.since else ""
         text = f"{self.place}  {self.since}..{self.until}: {self.events} events{ledger}: {result}{below}"
+        if self.ledger_records:
+            text += (
+                f"\n  of {self.read} raw records {self.clean} became clean, {self.quarantined} were quarantined,"
+                f" {self.duplicates} were duplicates"
+            )
         if self.lost_before_processing:
             text += f"\n  Kafka deleted {self.lost_before_processing} raw records before they were processed: they are lost"
         waiting = self.waiting()

@@ -1,111 +1,247 @@
-"""The ledger's side: what the processor says it wrote, transaction by transaction, against what is in the clean topic. Pure."""
+"""The ledger's side of one partition: does each record add up, and are its events in the places that should have them? Pure.
+
+Events are told apart by the raw offset that the processor wrote into each, so one that is missing, double or foreign shows in the
+record it belongs to and in no other. A transaction takes some 60 bytes of memory, and some more where it rejected records.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from connectors import avro
 from pipeline.fsck.findings import Finding
 
 Entry = dict[str, Any]
+ENTRY = np.dtype([("offset", "<i8"), ("start", "<i8"), ("end", "<i8"), ("clean", "<i8"), ("checksum", "<u8")])
+_NO_OFFSET = 2**62
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """What one ledger record says was quarantined of its range of raw offsets, by reason."""
+
+    offset: int
+    start: int
+    end: int
+    reasons: Counter[str]
 
 
 @dataclass
-class Balance:
-    """Runs along the clean events of one partition in order of offsets.
+class Book:
+    """The ledger of one partition, from its records in order.
 
-    ``entries``: (offset, LedgerRecord) in order. An entry at ``must`` or beyond may be of a transaction that is newer than the
-    events that are fed.
+    ``place`` is the ledger's ``topic[partition]``, ``raw`` topic and partition that its records must be about. A record at
+    ``must`` or beyond may be of a transaction newer than what it is compared with.
     """
 
     place: str
-    entries: Iterator[tuple[int, Entry]]
-    must: int
-    records: int = 0
+    raw: tuple[str, int]
+    must: int = _NO_OFFSET
+    whole: bool = True
+    """False where the beginning of the ledger is gone: events older than its first record are then nobody's fault."""
     lost: int = 0
-    """Raw records that Kafka deleted before they were processed, as the ledger counts them."""
+    """Raw records that Kafka deleted before they were processed."""
+    read: int = 0
+    clean: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    records: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    resolved: dict[int, int] = field(default_factory=dict)
+    """Offset in the quarantine whose replay was processed → offset of the ledger record that says so."""
 
     def __post_init__(self) -> None:
-        self.findings: list[Finding] = []
-        self._current: tuple[int, Entry] | None = None
-        self._have, self._sum, self._extra = 0, 0, 0
-        self._raw_ends: dict[tuple[str, int], int] = {}
-        self._off = False
+        self._rows: list[tuple[int, int, int, int, int]] = []
+        self._before: int | None = None
 
-    def feed(self, digests: npt.NDArray[np.uint64]) -> None:
-        """The digests (of the bodies in the topic) of the next clean events."""
-        at = 0
-        while at < len(digests) and not self._off:
-            current = self._entry()
-            if current is None:
-                self._extra += len(digests) - at
-                break
-            taken = digests[at : at + int(current[1]["clean"]) - self._have]
-            self._have, self._sum = self._have + len(taken), (self._sum + avro.checksum(taken)) % 2**64
-            at += len(taken)
-            self._close(current[1])
-
-    def end(self, whole: bool) -> None:
-        """No more events; ``whole``: they were all that the topic held."""
-        if self._extra:
-            self._differs(f"{self._extra} clean events at the end are in no ledger record")
-        if self._have and whole:
-            self._differs(f"it ends {self._missing()} events short of {self._raw()}")
-        while whole and not self._off and (current := self._entry()) is not None and current[0] < self.must:
-            if not self._have:
-                self._differs(f"the clean events of {self._raw()} are not in the topic")
-            self._current = None
-
-    def _entry(self) -> tuple[int, Entry] | None:
-        """The entry whose events are being counted, or the next one that has any."""
-        while self._current is None:
-            following = next(self.entries, None)
-            if following is None:
-                return None
+    def take(self, entries: Iterable[tuple[int, Entry]]) -> Book:
+        """Check and keep (offset, LedgerRecord) in order; returns self."""
+        for offset, entry in entries:
             self.records += 1
-            self._check(following[1])
-            if following[1]["clean"]:
-                self._current, self._have, self._sum = following, 0, 0
-        return self._current
+            if self._follows(offset, entry):
+                self._keep(offset, entry)
+        self.entries = np.array(self._rows, ENTRY)
+        self._rows.clear()
+        return self
 
-    def _check(self, entry: Entry) -> None:
-        raw = f"raw {entry['raw_topic']}[{entry['raw_partition']}] {entry['start_offset']}..{entry['end_offset']}"
-        counted = entry["clean"] + entry["quarantined"] + entry["duplicates"]
-        if entry["read"] != counted:
-            text = f"{raw}: read {entry['read']}, but clean + quarantined + duplicates is {counted}"
-            self.findings.append(Finding("ledger_equation", self.place, text))
-        if entry["quarantined"] != sum(reason["count"] for reason in entry["reasons"]):
-            self.findings.append(Finding("ledger_equation", self.place, f"{raw}: quarantined is not the sum of its reasons"))
-        source = (entry["raw_topic"], entry["raw_partition"])
-        before, lost = self._raw_ends.get(source), entry.get("lost", 0)
+    def _follows(self, offset: int, entry: Entry) -> bool:
+        """Whether it is about raw records that no record before it was about."""
+        raw = _raw(entry["start_offset"], entry["end_offset"])
+        if (entry["raw_topic"], entry["raw_partition"]) != self.raw:
+            self._wrong(offset, f"it is about {entry['raw_topic']}[{entry['raw_partition']}]")
+            return False
+        before, lost = self._before, entry.get("lost", 0)
         if before is not None and entry["start_offset"] != before + lost:
-            text = f"{raw}: the record before it ended at {before}, and {lost} are counted as lost in between"
-            self.findings.append(Finding("ledger_equation", self.place, text))
-        self.lost += lost
-        self._raw_ends[source] = entry["end_offset"]
+            self._wrong(offset, f"{raw}: the record before it ended at {before}, and {lost} are counted as lost in between")
+            if entry["start_offset"] < before:
+                return False
+        self._before = entry["end_offset"]
+        return True
 
-    def _close(self, entry: Entry) -> None:
-        if self._have < entry["clean"]:
-            return
-        if self._sum != entry["checksum"] % 2**64:
-            self._differs(f"the clean events of {self._raw()} have another checksum")
-        self._current, self._have = None, 0
+    def _keep(self, offset: int, entry: Entry) -> None:
+        raw = _raw(entry["start_offset"], entry["end_offset"])
+        counted = entry["clean"] + entry["quarantined"] + entry["duplicates"]
+        reasons = Counter({reason["reason"]: reason["count"] for reason in entry["reasons"]})
+        if entry["read"] != counted:
+            self._wrong(offset, f"{raw}: read {entry['read']}, but clean + quarantined + duplicates is {counted}")
+        if entry["quarantined"] != reasons.total():
+            self._wrong(offset, f"{raw}: quarantined is not the sum of its reasons")
+        if entry["quarantined"] or reasons:
+            self.rejected.append(Rejected(offset, entry["start_offset"], entry["end_offset"], reasons))
+        for place in entry["resolved"]:
+            if place in self.resolved:
+                self._wrong(offset, f"{raw}: offset {place} of the quarantine was resolved before")
+            self.resolved[place] = offset
+        self.lost += entry.get("lost", 0)
+        for name in ("read", "clean", "quarantined", "duplicates"):
+            setattr(self, name, getattr(self, name) + entry[name])
+        row = (offset, entry["start_offset"], entry["end_offset"], entry["clean"], entry["checksum"] % 2**64)
+        self._rows.append(row)
 
-    def _missing(self) -> int:
-        return int(self._current[1]["clean"]) - self._have if self._current else 0
+    def _wrong(self, offset: int, text: str) -> None:
+        self.findings.append(Finding("ledger_equation", self.place, text, offset, offset))
 
-    def _raw(self) -> str:
-        entry = self._current[1] if self._current else {}
-        return (
-            f"raw {entry.get('raw_topic')}[{entry.get('raw_partition')}] {entry.get('start_offset')}..{entry.get('end_offset')}"
-        )
+    def of(self, raw: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Number of the record that each raw offset belongs to, -1: none."""
+        if not len(self.entries):
+            return np.full(len(raw), -1, np.int64)
+        found = np.searchsorted(self.entries["start"], raw, side="right") - 1
+        return np.where((found >= 0) & (raw < self.entries["end"][found]), found, -1)
 
-    def _differs(self, text: str) -> None:
-        """One finding is enough: behind the first difference all else is shifted."""
-        self._off = True
-        self.findings.append(Finding("ledger_differs", self.place, text))
+    def covers(self, raw: int) -> bool:
+        """Whether the ledger reaches over this raw offset, from where it begins to where it ends."""
+        rows = self.entries
+        return bool(len(rows)) and raw < rows["end"][-1] and (self.whole or raw >= rows["start"][0])
+
+
+class Tally:
+    """The clean events of one place, counted against the book. ``place`` is the clean ``topic[partition]``."""
+
+    def __init__(self, book: Book, place: str) -> None:
+        self._book, self._place = book, place
+        rows = len(book.entries)
+        self._have, self._sum = np.zeros(rows, np.int64), np.zeros(rows, np.uint64)
+        self._first, self._last = np.full(rows, _NO_OFFSET, np.int64), np.full(rows, -1, np.int64)
+        self._where, self._names = np.full(rows, -1, np.int8), list[str]()
+        self.findings: list[Finding] = []
+
+    def feed(
+        self,
+        where: str,
+        offsets: npt.NDArray[np.int64],
+        raw: npt.NDArray[np.int64],
+        digests: npt.NDArray[np.uint64],
+    ) -> None:
+        """Events at rising offsets, each once, as ``where`` has them: raw offsets, and digests as they were written."""
+        number = self._book.of(raw)
+        unknown = number < 0
+        if not self._book.whole and len(self._book.entries):
+            unknown &= raw >= self._book.entries["start"][0]
+        for offset in offsets[unknown].tolist():
+            text = f"in {where}: made of a raw record that no ledger record is about"
+            self.findings.append(Finding("ledger_differs", self._place, text, offset, offset))
+        known = number >= 0
+        number, offsets = number[known], offsets[known]
+        np.add.at(self._have, number, 1)
+        np.add.at(self._sum, number, digests[known])
+        np.minimum.at(self._first, number, offsets)
+        np.maximum.at(self._last, number, offsets)
+        if where not in self._names:
+            self._names.append(where)
+        self._where[number] = self._names.index(where)
+
+    def end(self, whole: bool) -> list[Finding]:
+        """No more events; ``whole``: they were all that the clean topic holds. Returns every finding."""
+        entries = self._book.entries
+        seen = np.flatnonzero(self._have)
+        last = int(seen[-1]) if len(seen) else -1
+        differs = (self._have != entries["clean"]) | (self._sum != entries["checksum"])
+        for one in np.flatnonzero(differs).tolist():
+            open_end = one > last or (one == last and self._have[one] < entries["clean"][one])
+            if not open_end or (whole and entries["offset"][one] < self._book.must):
+                self.findings.append(self._differs(one))
+        return self.findings
+
+    def _differs(self, one: int) -> Finding:
+        entry, have = self._book.entries[one], int(self._have[one])
+        raw = _raw(int(entry["start"]), int(entry["end"]))
+        where = self._names[self._where[one]] if have else "the topic"
+        if not have:
+            return Finding("ledger_differs", self._place, f"in {where}: the {entry['clean']} clean events of {raw} are not there")
+        text = f"in {where}: {have} clean events of {raw}, and the ledger counted {entry['clean']}"
+        if have == entry["clean"]:
+            text = f"in {where}: the clean events of {raw} have another checksum than the ledger's"
+        return Finding("ledger_differs", self._place, text, int(self._first[one]), int(self._last[one]), have)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A record of the quarantine topic: its offset, the raw record it was made of, and why."""
+
+    offset: int
+    raw_topic: str
+    raw_partition: int
+    raw_offset: int
+    reason: str
+
+
+def quarantine(book: Book, place: str, records: Iterable[Held], begins: int) -> Iterator[Finding]:
+    """The quarantine's partition against the book: each reject that was counted is there, once, and none besides.
+
+    ``begins``: where the quarantine topic begins; what retention took from it cannot be compared. The receiver's own rejects
+    (they name no raw topic) are in no ledger.
+    """
+    have: dict[int, Counter[str]] = {}
+    first_raw: int | None = None
+    offsets: set[int] = set()
+    for one in records:
+        if one.offset in book.resolved:
+            offsets.add(one.offset)
+        if (one.raw_topic, one.raw_partition) != book.raw:
+            if one.raw_topic:
+                yield Finding(
+                    "quarantine_differs", place, f"it is of {one.raw_topic}[{one.raw_partition}]", one.offset, one.offset
+                )
+            continue
+        first_raw = one.raw_offset if first_raw is None else first_raw
+        number = int(book.of(np.array([one.raw_offset]))[0])
+        if number >= 0:
+            have.setdefault(number, Counter())[one.reason] += 1
+        elif book.covers(one.raw_offset):
+            text = f"raw offset {one.raw_offset} is in no ledger record"
+            yield Finding("quarantine_differs", place, text, one.offset, one.offset)
+    yield from _rejects(book, place, have, first_raw if begins else -1)
+    for offset, entry in book.resolved.items():
+        if begins <= offset and offset not in offsets and entry < book.must:
+            text = f"the ledger record at {entry} says that a replay of it was processed, but it is not there"
+            yield Finding("quarantine_differs", place, text, offset, offset)
+
+
+def _rejects(book: Book, place: str, have: dict[int, Counter[str]], first_raw: int | None) -> Iterator[Finding]:
+    """``first_raw``: of the first reject that is there, where older ones are gone; None: all are; -1: nothing is gone."""
+    expected = {int(book.of(np.array([one.start]))[0]): one for one in book.rejected}
+    for number, one in expected.items():
+        gone = first_raw is None or one.start <= first_raw
+        found = have.get(number, Counter())
+        if gone or found == one.reasons or (one.offset >= book.must and not found):
+            continue
+        text = f"{_raw(one.start, one.end)}: the ledger counted {_listed(one.reasons)}, here are {_listed(found)}"
+        yield Finding("quarantine_differs", place, text)
+    for number in have.keys() - expected.keys():
+        entry = book.entries[number]
+        text = f"{_raw(entry['start'], entry['end'])}: the ledger counted none, here are {_listed(have[number])}"
+        yield Finding("quarantine_differs", place, text)
+
+
+def _listed(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "none"
+
+
+def _raw(start: int, end: int) -> str:
+    return f"raw {start}..{end}"

@@ -72,10 +72,16 @@ class CleanTopic:
         for record in records:
             schema_id = avro.schema_id_of(record.value or b"")
             (new if schema_id is not None and self._is_newest(schema_id) else other).append(record)
+        bodies = [(record.value or b"")[5:] for record in new]
         found = positions.empty(len(new))
+        try:
+            found["raw"] = positions.raw_offsets(avro.decode(bodies, schemas.schema_text("audit_event"))) if bodies else ()
+        except avro.DecodeError:
+            yield from self._older(records)
+            return
         found["offset"] = [record.offset for record in new]
         found["timestamp"] = [record.timestamp for record in new]
-        found["stored"] = found["digest"] = avro.digests([(record.value or b"")[5:] for record in new])
+        found["stored"] = found["digest"] = avro.digests(bodies)
         found["own"] = True
         yield found
         yield from self._older(other)

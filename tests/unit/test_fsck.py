@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from connectors.positions import Positions
 from pipeline import fsck
 from pipeline.fsck.compare import window
 from pipeline.fsck.findings import KINDS, MOST_SHOWN, Finding, PartitionReport, Report
-from pipeline.fsck.ledger import Balance, Entry
+from pipeline.fsck.ledger import Book, Entry, Held, Tally, quarantine
 from pipeline.fsck.sources import FOREVER, Windows
 
 GAPPY = [1, 2, 4, 5, 6, 9, 10, 20]
@@ -27,7 +28,7 @@ def _held(offsets: list[int]) -> Positions:
     found = positions.empty(len(offsets))
     found["offset"], found["timestamp"] = offsets, [1000 + o for o in offsets]
     found["stored"] = found["digest"] = [7919 * o + 1 for o in offsets]
-    found["own"] = True
+    found["own"], found["raw"] = True, offsets
     return found
 
 
@@ -118,74 +119,157 @@ def test_windows_wait_for_ranges_that_overlap() -> None:
 
 
 DIGESTS = np.arange(1, 31, dtype=np.uint64) * np.uint64(2**60)
+OFFSETS = np.arange(100, 130)
+RAW = ("r", 0)
 
 
 def _entries(*clean: int) -> list[tuple[int, Entry]]:
+    """Ledger records at offsets 0, 2 … of 40 raw records each, the clean ones first, then two rejects and a duplicate."""
     found, at = [], 0
     for i, count in enumerate(clean):
         digests = DIGESTS[at : at + count]
         at += count
-        entry: Entry = {"raw_topic": "r", "raw_partition": 0, "start_offset": 10 * i, "end_offset": 10 * i + 10}
-        entry["read"] = count + 3
-        entry |= {"clean": count, "quarantined": 1, "duplicates": 2, "reasons": [{"reason": "bad_avro", "count": 1}]}
+        entry: Entry = {"raw_topic": "r", "raw_partition": 0, "start_offset": 40 * i, "end_offset": 40 * i + 40}
+        entry |= {"read": count + 3, "clean": count, "quarantined": 2, "duplicates": 1}
+        entry |= {"reasons": [{"reason": "bad_avro", "count": 2}], "resolved": []}
         entry["checksum"] = int(np.uint64(avro.checksum(digests)).astype(np.int64))
         found.append((2 * i, entry))
     return found
 
 
-def _balanced(
-    entries: list[tuple[int, Entry]], digests: np.typing.NDArray[np.uint64], whole: bool = True, must: int = 99
+def _raws(*clean: int) -> npt.NDArray[np.int64]:
+    return np.concatenate([np.arange(40 * i, 40 * i + count) for i, count in enumerate(clean)]).astype(np.int64)
+
+
+def _book(entries: list[tuple[int, Entry]], must: int = 99, whole: bool = True) -> Book:
+    return Book("l[0]", RAW, must, whole).take(entries)
+
+
+def _tallied(
+    entries: list[tuple[int, Entry]],
+    raw: npt.NDArray[np.int64],
+    digests: npt.NDArray[np.uint64] = DIGESTS,
+    *,
+    whole: bool = True,
+    must: int = 99,
 ) -> list[str]:
-    balance = Balance("t[0]", iter(entries), must)
-    for at in range(0, len(digests), 4):
-        balance.feed(digests[at : at + 4])
-    balance.end(whole)
-    return [f"{f.kind}: {f.text}" for f in balance.findings]
+    tally = Tally(_book(entries, must), "t[0]")
+    for at in range(0, len(raw), 4):
+        tally.feed("here", OFFSETS[: len(raw)][at : at + 4], raw[at : at + 4], digests[at : at + 4])
+    return [f"{f.kind} {f.first}..{f.last}: {f.text}" for f in tally.end(whole)]
 
 
 @pytest.mark.parametrize("clean", [(30,), (10, 20), (1, 0, 0, 28, 1, 0), (7, 7, 7, 9)])
 def test_a_ledger_that_counted_the_very_events_balances(clean: tuple[int, ...]) -> None:
-    assert _balanced(_entries(*clean), DIGESTS) == []
+    assert _tallied(_entries(*clean), _raws(*clean)) == []
 
 
-def test_what_the_ledger_does_not_know_or_the_topic_lacks_is_told() -> None:
+def test_only_the_transaction_that_differs_is_named() -> None:
+    three, raws = _entries(10, 10, 10), _raws(10, 10, 10)
     swapped = DIGESTS.copy()
     swapped[12] += np.uint64(1)
-    assert _balanced(_entries(10, 20), swapped) == ["ledger_differs: the clean events of raw r[0] 10..20 have another checksum"]
-    assert _balanced(_entries(10, 10), DIGESTS) == ["ledger_differs: 10 clean events at the end are in no ledger record"]
-    assert _balanced(_entries(10, 20), DIGESTS[:25]) == ["ledger_differs: it ends 5 events short of raw r[0] 10..20"]
-    assert _balanced(_entries(10, 20), DIGESTS[:10]) == [
-        "ledger_differs: the clean events of raw r[0] 10..20 are not in the topic"
+    assert _tallied(three, raws, swapped) == [
+        "ledger_differs 110..119: in here: the clean events of raw 40..80 have another checksum than the ledger's"
     ]
-    assert len(_balanced(_entries(10, 20), np.delete(DIGESTS, 3))) == 1
+    assert _tallied(three, np.delete(raws, 3), np.delete(DIGESTS, 3)) == [
+        "ledger_differs 100..108: in here: 9 clean events of raw 0..40, and the ledger counted 10"
+    ]
+    gone = np.delete(np.arange(30), slice(10, 20))
+    assert _tallied(three, raws[gone], DIGESTS[gone]) == [
+        "ledger_differs None..None: in the topic: the 10 clean events of raw 40..80 are not there"
+    ]
+    foreign = raws.copy()
+    foreign[5] = 10**9
+    assert [t.partition(":")[0] for t in _tallied(three, foreign)] == ["ledger_differs 105..105", "ledger_differs 100..109"]
+
+
+def test_what_the_topic_lacks_at_its_end_is_told() -> None:
+    short = [t.partition(": ")[2] for t in _tallied(_entries(10, 20), _raws(10, 20)[:25], DIGESTS[:25])]
+    assert short == ["in here: 15 clean events of raw 40..80, and the ledger counted 20"]
+    none = [t.partition(": ")[2] for t in _tallied(_entries(10, 20), _raws(10, 20)[:10], DIGESTS[:10])]
+    assert none == ["in the topic: the 20 clean events of raw 40..80 are not there"]
 
 
 def test_a_topic_still_being_written_is_not_a_difference() -> None:
-    assert _balanced(_entries(10, 20), DIGESTS[:25], whole=False) == []
-    assert _balanced(_entries(10, 20), DIGESTS[:10], whole=False) == []
-    assert _balanced(_entries(10, 20), DIGESTS[:10], must=2) == []
+    assert _tallied(_entries(10, 20), _raws(10, 20)[:25], DIGESTS[:25], whole=False) == []
+    assert _tallied(_entries(10, 20), _raws(10, 20)[:10], DIGESTS[:10], whole=False) == []
+    assert _tallied(_entries(10, 20), _raws(10, 20)[:10], DIGESTS[:10], must=2) == []
+
+
+def test_events_older_than_a_ledger_that_lost_its_beginning_are_nobodys_fault() -> None:
+    book = _book(_entries(10, 10, 10)[1:], whole=False)
+    tally = Tally(book, "t[0]")
+    tally.feed("here", OFFSETS, _raws(10, 10, 10), DIGESTS)
+    assert tally.end(whole=True) == []
 
 
 def test_a_ledger_record_must_add_up() -> None:
-    entries = _entries(10, 20)
+    entries = _entries(10, 10, 10)
     entries[0][1]["read"] += 1
     entries[1][1]["reasons"] = []
-    entries[1][1]["start_offset"] = 3
-    assert [t.partition(":")[0] for t in _balanced(entries, DIGESTS)] == ["ledger_equation"] * 3
+    entries[2][1]["start_offset"] = 3
+    found = _book(entries).findings
+    assert [(f.kind, f.place, f.first) for f in found] == [("ledger_equation", "l[0]", offset) for offset in (0, 2, 4)]
+
+
+def test_a_ledger_record_that_is_there_twice_is_told_and_counts_once() -> None:
+    entries = _entries(10, 20)
+    twice = [*entries, (4, entries[1][1]), (6, {**entries[1][1], "raw_topic": "other"})]
+    assert [f.first for f in _book(twice).findings] == [4, 6]
+    assert _tallied(twice, _raws(10, 20)) == []
 
 
 def test_raw_records_that_no_ledger_record_covers_are_told() -> None:
     entries = _entries(10, 20)
-    entries[1][1]["start_offset"] = 12
-    told = _balanced(entries, DIGESTS)
-    assert told == ["ledger_equation: raw r[0] 12..20: the record before it ended at 10, and 0 are counted as lost in between"]
+    entries[1][1]["start_offset"] = 42
+    text = "raw 42..80: the record before it ended at 40, and 0 are counted as lost in between"
+    assert [f.text for f in _book(entries).findings] == [text]
     entries[1][1]["lost"] = 2
-    balance = Balance("t[0]", iter(entries), 99)
-    balance.feed(DIGESTS)
-    balance.end(whole=True)
-    assert (balance.findings, balance.lost) == ([], 2)
+    book = _book(entries)
+    assert (book.findings, book.lost) == ([], 2)
     shown = str(PartitionReport("t[0]", 0, 90, 0, 100, 95, 90, lost_before_processing=2))
     assert "Kafka deleted 2 raw records before they were processed" in shown
+
+
+def _rejected(*raw: int, reason: str = "bad_avro") -> list[Held]:
+    return [Held(500 + i, *RAW, offset, reason) for i, offset in enumerate(raw)]
+
+
+def _quarantine(records: list[Held], entries: list[tuple[int, Entry]] | None = None, begins: int = 0) -> list[str]:
+    book = _book(_entries(10, 20) if entries is None else entries)
+    return [f"{f.kind} {f.first}: {f.text}" for f in quarantine(book, "q[0]", records, begins)]
+
+
+def test_what_was_counted_as_quarantined_must_be_in_quarantine() -> None:
+    receivers = Held(7, "", 0, 0, "unauthorized")
+    assert _quarantine([receivers, *_rejected(30, 31, 70, 71)]) == []
+    assert _quarantine(_rejected(30, 70, 71)) == [
+        "quarantine_differs None: raw 0..40: the ledger counted 2 bad_avro, here are 1 bad_avro"
+    ]
+    assert _quarantine(_rejected(30, 31, 31, 70, 71)) == [
+        "quarantine_differs None: raw 0..40: the ledger counted 2 bad_avro, here are 3 bad_avro"
+    ]
+    other = [*_rejected(30, 31), *_rejected(70, 71, reason="bad_frame")]
+    assert _quarantine(other) == ["quarantine_differs None: raw 40..80: the ledger counted 2 bad_avro, here are 2 bad_frame"]
+    assert _quarantine([*_rejected(30, 31, 70, 71), Held(9, "r", 1, 0, "x")])[0].startswith("quarantine_differs 9: it is of r[1]")
+
+
+def test_what_retention_took_from_the_quarantine_is_not_compared() -> None:
+    assert _quarantine([], begins=5) == []
+    assert _quarantine(_rejected(31, 70, 71), begins=5) == []
+    assert len(_quarantine(_rejected(31, 70), begins=5)) == 1
+    assert len(_quarantine([])) == 2
+
+
+def test_a_replay_that_was_processed_names_a_reject_that_is_there() -> None:
+    entries = _entries(10, 20)
+    entries[1][1]["resolved"] = [500, 9]
+    assert _quarantine(_rejected(30, 31, 70, 71), entries) == [
+        "quarantine_differs 9: the ledger record at 2 says that a replay of it was processed, but it is not there"
+    ]
+    entries[1][1]["resolved"] = [500]
+    entries[0][1]["resolved"] = [500]
+    assert [f.text for f in _book(entries).findings] == ["raw 40..80: offset 500 of the quarantine was resolved before"]
 
 
 def test_a_report_counts_all_and_shows_some() -> None:
