@@ -15,7 +15,7 @@ from connectors.kafka_chunks import RawRecord
 from pipeline import ledger, rejects
 from pipeline.batch import Batch, Reject
 from pipeline.dedupe import State, Verdict
-from pipeline.prints import Prints, prints
+from pipeline.prints import Prints, prints, sequences_in
 from pipeline.sealing import Sealer
 from pipeline.shorten import fit
 from pipeline.stages import RULES_REVISION, Lookup, enrich, redact, validate
@@ -68,12 +68,12 @@ class Result:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Clean events of a batch: rows that were kept and fit."""
+    """Clean events of a batch: rows that were kept and fit. ``seen``: the prints of what ``verdict`` judged."""
 
     batch: Batch
     bodies: list[bytes]
     seen: Prints
-    conflicts: int
+    verdict: Verdict
 
 
 def process(
@@ -103,7 +103,14 @@ def process(
         out += refused
     encoded, too_large = _settled(context, state, records, batch=batch, bodies=bodies, at_us=at_us, lookup=lookup)
     out += too_large
-    return _result(context, records, start, end, encoded=encoded, out=out, replays=replays, at_us=at_us)
+    named = _named(records, writers, out)
+    return _result(context, records, start, end, encoded=encoded, out=out, named=named, replays=replays, at_us=at_us)
+
+
+def _named(records: Sequence[RawRecord], writers: Mapping[int, str | None], out: Sequence[Reject]) -> list[ledger.Record]:
+    """The sequence intervals of the rejects that can be read as events."""
+    readable = {reject.index for reject in out if reject.stage != "decode"}
+    return sequences_in(_decoded(records, writers, set(range(len(records))) - readable)[0]) if readable else []
 
 
 def _replays(context: Context, state: State, records: Sequence[RawRecord]) -> tuple[dict[int, int], set[int]]:
@@ -185,7 +192,7 @@ def _settled(
         clean = _clean(context, records, batch.take(verdict.kept), verdict, lookup)
         encoded, large = _fitted(clean, [context.max_event_bytes - len(records[i].key or b"") for i in clean.index.tolist()])
         if not large:
-            return _Encoded(clean, encoded, seen.take(verdict.kept), int(verdict.conflicts.sum())), out
+            return _Encoded(clean, encoded, seen, verdict), out
         out += [_reject(index, "encode", "too_large", tenant) for index, tenant in large]
         batch = batch.take(~np.isin(batch.index, [index for index, _ in large]))
 
@@ -203,16 +210,12 @@ def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict:
         "processed_raw_partition": pa.array(np.full(rows, context.partition, np.int64)),
         "processed_raw_offset": pa.array([records[i].offset for i in index], pa.int64()),
         "processed_redacted_fields": changed,
-        "processed_rules_revision": _constant(RULES_REVISION, rows),
-        "processed_version": _constant(VERSION, rows),
+        "processed_rules_revision": pa.repeat(pa.scalar(RULES_REVISION), rows),
+        "processed_version": pa.repeat(pa.scalar(VERSION), rows),
         "processed_identity_conflict": pa.array(verdict.conflicts[verdict.kept]),
     }
     types = avro.event_arrow_schema()
     return kept.replace({name: column.cast(types.field(name).type) for name, column in written.items()})
-
-
-def _constant(text: str, rows: int) -> Any:
-    return pa.repeat(pa.scalar(text), rows)
 
 
 def _fitted(clean: Batch, limits: Sequence[int]) -> tuple[list[bytes], list[tuple[int, str]]]:
@@ -236,6 +239,7 @@ def _result(
     *,
     encoded: _Encoded,
     out: list[Reject],
+    named: Sequence[ledger.Record],
     replays: Mapping[int, int],
     at_us: int,
 ) -> Result:
@@ -245,9 +249,10 @@ def _result(
         start=start,
         end=end,
         read=len(records),
-        stored=encoded.seen,
-        conflicts=encoded.conflicts,
+        seen=encoded.seen,
+        verdict=encoded.verdict,
         rejects=out,
+        quarantined=named,
         digests=avro.digests(encoded.bodies),
         resolved=sorted(replays.values()),
         max_timestamp=at_us,

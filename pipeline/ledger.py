@@ -15,8 +15,8 @@ from connectors.avro import RecordCodec, checksum
 from connectors.kafka_lanes import RefusedToStart
 from connectors.kafka_read import PartitionReader
 from pipeline.batch import Reject
-from pipeline.dedupe import HOUR_US, State
-from pipeline.prints import Prints, identities, stored_sequences
+from pipeline.dedupe import HOUR_US, State, Verdict
+from pipeline.prints import Mask, Prints, identities, stored_sequences
 
 SNAPSHOT_EVERY = 500
 SNAPSHOT_BYTES = 1_000_000
@@ -34,15 +34,19 @@ def record(
     start: int,
     end: int,
     read: int,
-    stored: Prints,
-    conflicts: int,
+    seen: Prints,
+    verdict: Verdict,
     rejects: Sequence[Reject],
+    quarantined: Sequence[Record] = (),
     digests: npt.NDArray[np.uint64],
     resolved: Sequence[int],
     max_timestamp: int,
     versions: tuple[str, str],
 ) -> Record:
-    """The LedgerRecord of one range; ``stored`` are the prints of its clean events, times µs since 1970 (UTC)."""
+    """The LedgerRecord of one range. ``seen``: the prints that ``verdict`` judged; ``quarantined``: the sequence intervals of
+    rejects. Times µs since 1970 (UTC).
+    """
+    stored = seen if verdict.kept.all() else seen.take(verdict.kept)
     reasons = Counter(reject.reason for reject in rejects)
     return {
         "raw_topic": topic,
@@ -53,7 +57,7 @@ def record(
         "clean": len(stored),
         "quarantined": len(rejects),
         "duplicates": read - len(stored) - len(rejects),
-        "conflicts": conflicts,
+        "conflicts": int(verdict.conflicts.sum()),
         "lost": 0,
         "checksum": int(np.uint64(checksum(digests)).astype(np.int64)),
         "reasons": [{"reason": reason, "count": count} for reason, count in sorted(reasons.items())],
@@ -65,10 +69,14 @@ def record(
         "resolved_before": [],
         "rules_revision": versions[0],
         "version": versions[1],
-        "quarantined_sequences": [],
-        "duplicate_sequences": [],
-        "conflict_sequences": [],
+        "quarantined_sequences": list(quarantined),
+        "duplicate_sequences": _marked(seen, ~verdict.kept),
+        "conflict_sequences": _marked(seen, verdict.conflicts),
     }
+
+
+def _marked(seen: Prints, rows: Mask) -> list[Record]:
+    return stored_sequences(seen.take(rows)) if rows.any() else []
 
 
 def with_snapshot(entry: Record, state: State) -> Record:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.batch import Batch
+from pipeline.stages.validate import nameable
 
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
@@ -132,6 +133,14 @@ def stored_sequences(seen: Prints) -> list[dict[str, Any]]:
         firsts, lasts = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(values) - 1]])
         listed += [interval(producer, int(values[a]), int(values[b])) for a, b in zip(firsts, lasts, strict=True)]
     return listed
+
+
+def sequences_in(batch: Batch) -> list[dict[str, Any]]:
+    """The sequence intervals of events whose tenant and producer can be written down, whatever else is wrong with them."""
+    batch = batch.take(nameable(batch))
+    groups, values, producers = _sequences(batch, batch.column("tenant_id").to_pylist())
+    nothing = np.zeros(len(batch), np.uint64)
+    return stored_sequences(Prints(nothing, nothing, groups, values, producers))
 
 
 def interval(producer: Producer, first: int, last: int) -> dict[str, Any]:

@@ -57,6 +57,13 @@ def validate(batch: Batch, now_us: int) -> tuple[Batch, list[Reject]]:
     return _cut(batch), [rejects[row] for row in sorted(rejects)]
 
 
+def nameable(batch: Batch) -> Mask:
+    """Rows whose tenant and producer break no rule."""
+    producer = batch.column("producer_id")
+    found: Mask = _matches(batch.column("tenant_id"), _TENANT) & ~_numpy(pc.match_substring(producer, "\0"))
+    return found & (_numpy(pc.binary_length(producer)) <= PRODUCER_BYTES)
+
+
 def _culprits(batch: Batch, now_us: int) -> Culprits:
     yield "bad_event_id", REASONS["bad_event_id"], ~_matches(batch.column("event_id"), _UUID)
     yield "bad_tenant_id", REASONS["bad_tenant_id"], ~_matches(batch.column("tenant_id"), _TENANT)

@@ -187,3 +187,45 @@ def test_the_checksum_is_that_of_the_stored_bodies() -> None:
     result = run(framed(rows(20)))
     total = sum(int.from_bytes(hashlib.sha256(body).digest()[:8], "little") for _, body in result.events) % 2**64
     assert np.int64(result.entry["checksum"]).astype(np.uint64) == total
+
+
+def in_order(numbers: Sequence[int], **columns: Any) -> list[dict[str, Any]]:
+    """Events of one producer with these sequences."""
+    return [
+        {**row, **columns} for n in numbers for row in rows(1, n, producer_id="p", producer_epoch=7, sequence=n, tenant_id="t")
+    ]
+
+
+def said(result: Result) -> dict[str, list[tuple[int, int]]]:
+    fields = ("sequences", "quarantined_sequences", "duplicate_sequences", "conflict_sequences")
+    return {name.removesuffix("_sequences"): [(i["first"], i["last"]) for i in result.entry[name]] for name in fields}
+
+
+def test_the_ledger_names_the_sequences_of_every_fate() -> None:
+    state = State(24)
+    state.remember(run(framed(in_order(range(3))), state).entry)
+    events = [*in_order([1, 2]), *in_order([3, 4]), *in_order([5, 6], occurred_at=-1), *in_order([0], message="other")]
+    result = run([*framed(events), b"no frame", avro.frame(1) + b"\xff"], state)
+    assert said(result) == {"sequences": [(0, 0), (3, 4)], "quarantined": [(5, 6)], "duplicate": [(1, 2)], "conflict": [(0, 0)]}
+    assert {(i["tenant_id"], i["producer_id"], i["producer_epoch"]) for i in result.entry["quarantined_sequences"]} == {
+        ("t", "p", 7)
+    }
+
+
+def test_sequences_of_records_on_which_a_stage_fails_or_that_do_not_fit_are_named_too() -> None:
+    def fragile(batch: Batch, now: int) -> Any:
+        if "broken" in batch.column("message").to_pylist():
+            raise ValueError("broken")
+        return validate(batch, now)
+
+    events = [*in_order([0]), *in_order([1], message="broken"), *in_order([2], tools_offered=["x" * 3000] * 200)]
+    result = run(framed(events), ctx=context(limit=5000, validate=fragile), isolate=True)
+    assert said(result) == {"sequences": [(0, 0)], "quarantined": [(1, 2)], "duplicate": [], "conflict": []}
+
+
+@pytest.mark.parametrize(
+    "columns", [{"tenant_id": "A B"}, {"producer_id": "x" * 257}, {"producer_id": "a\0"}, {"sequence": None}]
+)
+def test_what_names_no_producer_is_quarantined_without_a_sequence(columns: dict[str, Any]) -> None:
+    result = run(framed(in_order([4], occurred_at=-1, **columns)))
+    assert result.entry["quarantined"] == 1 and said(result)["quarantined"] == []

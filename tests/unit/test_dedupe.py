@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline import ledger
 from pipeline.batch import Batch
-from pipeline.dedupe import HOUR_US, Intervals, State
+from pipeline.dedupe import HOUR_US, Intervals, State, Verdict
 from pipeline.prints import Prints, prints, stored_sequences
 from tests.processing import batch, bodies, rows
 
@@ -89,8 +89,8 @@ def step(state: State, events: list[Event], hour: int, start: int) -> tuple[list
         start=start,
         end=start + len(events),
         read=len(events),
-        stored=looked.take(verdict.kept),
-        conflicts=int(verdict.conflicts.sum()),
+        seen=looked,
+        verdict=verdict,
         rejects=[],
         digests=np.zeros(0, np.uint64),
         resolved=[start],
@@ -165,8 +165,8 @@ def test_memory_is_at_most_forty_bytes_an_identity(size: int) -> None:
             start=start,
             end=start + 10_000,
             read=10_000,
-            stored=looked,
-            conflicts=0,
+            seen=looked,
+            verdict=Verdict(np.ones(10_000, np.bool_), np.zeros(10_000, np.bool_)),
             rejects=[],
             digests=ids,
             resolved=[],
