@@ -15,6 +15,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "processor": ("pipeline.processor", "validate, deduplicate, redact: raw events into clean ones, exactly once"),
     "clickhouse-sink": ("pipeline.sink.clickhouse", "clean events into ClickHouse, exactly once"),
     "archive-sink": ("pipeline.sink.archive", "clean events into Parquet objects on S3, exactly once"),
+    "ledger-sink": ("pipeline.ledger_sink", "what became of every raw record into ClickHouse tables"),
     "export": ("pipeline.export.app", "the export service: compliance extracts over REST"),
     "lag-exporter": ("pipeline.lag_exporter", "how far every consumer group is, for Prometheus, seen from outside"),
     "reference-publisher": ("pipeline.reference.publisher", "revisions of the reference data from PostgreSQL to Kafka"),

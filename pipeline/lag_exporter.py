@@ -77,6 +77,7 @@ class Exporter:
         self._groups = {
             f"{namespace}-processor": (f"{namespace}.raw", self.values.stall_seconds),
             f"{namespace}-clickhouse-sink": (f"{namespace}.events", self.values.stall_seconds),
+            f"{namespace}-ledger-sink": (f"{namespace}.ledger", self.values.stall_seconds),
             f"{namespace}-archive-sink": (f"{namespace}.events", self.values.archive_stall_seconds),
         }
 

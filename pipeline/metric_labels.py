@@ -21,7 +21,16 @@ class Label:
 LABELS = {
     "part": Label(
         "The part of the pipeline",
-        ("ingest", "processor", "clickhouse-sink", "archive-sink", "export", "reference-publisher", "lag-exporter"),
+        (
+            "ingest",
+            "processor",
+            "clickhouse-sink",
+            "archive-sink",
+            "ledger-sink",
+            "export",
+            "reference-publisher",
+            "lag-exporter",
+        ),
     ),
     "version": Label("Auditwire's version", pattern=r"\d+\.\d+\.\d+\S{0,20}"),
     "python": Label("Python's version", pattern=r"\d+\.\d+\.\d+\S{0,10}"),
@@ -33,11 +42,11 @@ LABELS = {
     ),
     "phase": Label("Part of the work", ("handle", "commit")),
     "partition": Label("Number of the Kafka partition", pattern=r"\d{1,4}"),
-    "sink": Label("Store", ("clickhouse", "archive")),
+    "sink": Label("Store", ("clickhouse", "archive", "ledger")),
     "since": Label("From when the age counts", ("emitted", "received")),
     "cause": Label("Whose answer was missing", ("store", "fenced", "log", "commit", "registry")),
     "how": Label("How the object came", ("created", "adopted")),
-    "group": Label("Consumer group without its namespace", ("processor", "clickhouse-sink", "archive-sink")),
+    "group": Label("Consumer group without its namespace", ("processor", "clickhouse-sink", "archive-sink", "ledger-sink")),
     "topic": Label("Topic without its namespace", ("raw", "events", "quarantine", "ledger", "reference")),
     "reason": Label(
         "Why a record is in quarantine",

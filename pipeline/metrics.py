@@ -163,6 +163,8 @@ SINK_WRITE_SECONDS = Histogram("auditwire_sink_write_seconds", "Time to write a 
 SINK_LAG = Gauge("auditwire_sink_lag", "Positions of the clean topic not yet stored and committed.", ["sink", "partition"])
 SINK_HALTED = Gauge("auditwire_sink_halted", "1 where a partition stopped until a person decides.", ["sink", "partition"])
 
+LEDGER_RECORDS = Counter("auditwire_ledger_sink_records_total", "Ledger records written into the tables and committed.")
+
 ARCHIVE_OBJECTS = Counter(
     "auditwire_archive_objects_total",
     "Parquet objects in place: created, or adopted (there already with the same events).",
@@ -232,6 +234,9 @@ def begin(part: str) -> None:
             EXPORT_JOBS.labels(outcome)
     elif part in ("clickhouse-sink", "archive-sink"):
         _begin_sink(part.removesuffix("-sink"))
+    elif part == "ledger-sink":
+        for cause in ("store", "log", "commit"):
+            SINK_RETRIES.labels("ledger", cause)
 
 
 def _begin_sink(sink: str) -> None:

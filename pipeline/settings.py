@@ -23,6 +23,10 @@ OTHER_NAMES = frozenset(
         "KAFKA_PASSWORD",
         "TENANT",
         "TRANSPORT",
+        "MODE",
+        "SPOOL_DIR",
+        "SPOOL_KEY",
+        "SPOOL_MAX_BYTES",
         "CLICKHOUSE_NATIVE",
         "CLICKHOUSE_USER",
         "CLICKHOUSE_PASSWORD",
@@ -150,6 +154,18 @@ class ClickHouseSink(Common, ClickHouse):
     )
 
 
+class LedgerSink(Common, ClickHouse):
+    """The ledger sink: what became of every raw record, as tables."""
+
+    kafka_username: str = setting("LEDGER_SINK_KAFKA_USERNAME", "Kafka user: reads the ledger.", "ledger-sink")
+    kafka_password: SecretStr = setting("LEDGER_SINK_KAFKA_PASSWORD", "Its password.")
+    clickhouse_user: str = setting(
+        "LEDGER_SINK_CLICKHOUSE_USER", "ClickHouse user: inserts into the two tables of the ledger.", "ledger_sink"
+    )
+    clickhouse_password: SecretStr = setting("LEDGER_SINK_CLICKHOUSE_PASSWORD", "Its password.")
+    session_timeout_ms: int = setting("LEDGER_SINK_SESSION_TIMEOUT_MS", "Consumer group session timeout.", 10_000)
+
+
 class ArchiveSink(Common, Archive):
     """The Parquet archive sink."""
 
@@ -273,6 +289,7 @@ PARTS: dict[str, type[Common]] = {
     "processor": Processor,
     "clickhouse-sink": ClickHouseSink,
     "archive-sink": ArchiveSink,
+    "ledger-sink": LedgerSink,
     "export": Export,
     "lag-exporter": LagExporter,
     "reference-publisher": ReferencePublisher,

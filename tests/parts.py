@@ -82,6 +82,7 @@ def _defaults(space: Space) -> dict[str, dict[str, object]]:
     return {
         "processor": {"PROCESSOR_SESSION_TIMEOUT_MS": 6000, "PROCESSOR_DATA_DIR": folder / f"faust-{mark}"},
         "clickhouse-sink": {"CLICKHOUSE_SINK_SESSION_TIMEOUT_MS": 6000, "CLICKHOUSE_SINK_FLUSH_MS": 100},
+        "ledger-sink": {"LEDGER_SINK_SESSION_TIMEOUT_MS": 6000},
         "archive-sink": {
             "ARCHIVE_SINK_SESSION_TIMEOUT_MS": 6000,
             "ARCHIVE_SINK_FLUSH_SECONDS": 0.5,

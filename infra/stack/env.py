@@ -45,7 +45,13 @@ def _kafka(st: State) -> dict[str, str]:
 
 
 def _stores(st: State) -> dict[str, str]:
-    clickhouse = {"ADMIN": "admin", "CLICKHOUSE_SINK": "sink", "EXPORT": "export", "OPERATOR": "operator"}
+    clickhouse = {
+        "ADMIN": "admin",
+        "CLICKHOUSE_SINK": "sink",
+        "LEDGER_SINK": "ledger_sink",
+        "EXPORT": "export",
+        "OPERATOR": "operator",
+    }
     s3 = {"ADMIN": "admin", "ARCHIVE_SINK": "archive", "EXPORT": "export", "OPERATOR": "operator"}
     postgres = {"ADMIN": "auditwire", "EXPORT": "export", "REFERENCE": "reference", "REFERENCE_PUBLISHER": "reference_publisher"}
     env: dict[str, str] = {}

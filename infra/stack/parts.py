@@ -1,4 +1,4 @@
-"""The five parts of the pipeline as processes of the stack: one each, with its own settings and nothing else."""
+"""Every part of the pipeline as a process of the stack, with its own settings and nothing else."""
 
 from __future__ import annotations
 

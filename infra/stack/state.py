@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.stack import ports
 
-PARTS = ("ingest", "processor", "clickhouse-sink", "archive-sink", "export", "reference-publisher", "lag-exporter")
+PARTS = ("ingest", "processor", "clickhouse-sink", "archive-sink", "ledger-sink", "export", "reference-publisher", "lag-exporter")
 KAFKA_USERS = ("admin", "sdk", *PARTS, "operator")
 CLICKHOUSE_USERS = ("ops", "admin", "sink", "ledger_sink", "export", "operator", "analyst", "analyst_demo", "analyst_acme")
 S3_IDENTITIES = ("admin", "archive", "export", "reader", "operator")

@@ -44,7 +44,7 @@ class Status:
 
 
 class Supervisor:
-    """``with Supervisor(stack, env) as s:`` servers, `auditwired migrate`, the five parts; all answer when the body begins.
+    """``with Supervisor(stack, env) as s:`` servers, `auditwired migrate`, every part; all answer when the body begins.
 
     ``stack`` may have no servers (``names=()``): then ``env`` points at servers elsewhere. ``say`` gets a line for people at
     each step and whenever something dies, with the end of its log. ``migrate`` and ``commands`` replace the programs.

@@ -32,7 +32,7 @@ READERS = {
     "raw": {"processor"},
     "events": {"processor", "clickhouse-sink", "archive-sink", "operator"},
     "quarantine": {"operator"},
-    "ledger": {"processor", "operator"},
+    "ledger": {"processor", "ledger-sink", "operator"},
     "reference": {"processor", "operator", "reference-publisher"},
 }
 WRITERS = {
@@ -42,7 +42,7 @@ WRITERS = {
     "ledger": {"processor"},
     "reference": {"reference-publisher"},
 }
-MEMBERS = ("processor", "clickhouse-sink", "archive-sink", "operator", "reference-publisher")
+MEMBERS = ("processor", "clickhouse-sink", "archive-sink", "ledger-sink", "operator", "reference-publisher")
 TRANSACTIONAL = ("processor", "reference-publisher")
 DENIED = {
     *(KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED),

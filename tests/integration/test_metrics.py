@@ -22,7 +22,10 @@ from tests.sinks import clickhouse
 from tests.space import Space
 from tests.waiting import until
 
-SERVED = ("ingest", "processor", "clickhouse-sink", "archive-sink", "lag-exporter", "export", "reference-publisher")
+SERVED = (
+    *("ingest", "processor", "clickhouse-sink", "archive-sink", "ledger-sink"),
+    *("lag-exporter", "export", "reference-publisher"),
+)
 
 
 @dataclass
@@ -217,7 +220,7 @@ def test_every_log_line_is_json(world: World, part: str) -> None:
 
 
 def test_the_exporter_sees_all_groups_with_their_members(world: World) -> None:
-    for group in ("processor", "clickhouse-sink", "archive-sink"):
+    for group in ("processor", "clickhouse-sink", "archive-sink", "ledger-sink"):
         assert world.total("lag-exporter", "auditwire_group_members", group=group) == 1
         assert world.total("lag-exporter", "auditwire_group_partitions_unowned", group=group) == 0
         assert world.total("lag-exporter", "auditwire_group_stalled", group=group) == 0

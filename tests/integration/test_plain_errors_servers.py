@@ -94,6 +94,8 @@ CASES = (
     Case("archive-sink", KAFKA, NO_KAFKA, 1),
     Case("archive-sink", REGISTRY, NO_REGISTRY),
     Case("archive-sink", S3, NO_S3),
+    Case("ledger-sink", KAFKA, NO_KAFKA, 1),
+    Case("ledger-sink", CLICKHOUSE, NO_CLICKHOUSE),
     Case("export", KAFKA, r"no broker of 127.0.0.1:9 answers \(.*check AUDITWIRE_KAFKA_BOOTSTRAP, .*and the network"),
     Case("export", REGISTRY, r"the schema registry cannot be reached at http://127.0.0.1:9/.*check AUDITWIRE_SCHEMA_REGISTRY"),
     Case("export", CLICKHOUSE, NO_CLICKHOUSE),
@@ -119,6 +121,8 @@ CASES = (
     Case("clickhouse-sink", {"CLICKHOUSE_SINK_CLICKHOUSE_PASSWORD": SECRET}, clickhouse_password("sink"), 1),
     Case("archive-sink", {"ARCHIVE_SINK_KAFKA_PASSWORD": SECRET}, password("archive-sink"), 1),
     Case("archive-sink", {"ARCHIVE_SINK_S3_SECRET_ACCESS_KEY": SECRET}, s3_secret("archive"), 1),
+    Case("ledger-sink", {"LEDGER_SINK_KAFKA_PASSWORD": SECRET}, password("ledger-sink"), 1),
+    Case("ledger-sink", {"LEDGER_SINK_CLICKHOUSE_PASSWORD": SECRET}, clickhouse_password("ledger_sink"), 1),
     Case("export", {"EXPORT_KAFKA_PASSWORD": SECRET}, r"Kafka refused the credentials of user 'export' "),
     Case("export", {"EXPORT_CLICKHOUSE_PASSWORD": SECRET}, clickhouse_password("export")),
     Case("export", {"EXPORT_S3_SECRET_ACCESS_KEY": SECRET}, s3_secret("export")),
@@ -141,6 +145,8 @@ CASES = (
     Case("clickhouse-sink", {}, may_not("sdk", "Describe", r"topic \w+.events"), 1, user="sdk"),
     Case("clickhouse-sink", {}, may_not("archive-sink", "Read", r"group \w+-clickhouse-sink"), user="archive-sink"),
     Case("archive-sink", {}, may_not("clickhouse-sink", "Read", r"group \w+-archive-sink"), user="clickhouse-sink"),
+    Case("ledger-sink", {}, may_not("operator", "Read", r"group \w+-ledger-sink"), user="operator"),
+    Case("ledger-sink", {}, may_not("sdk", "Describe", r"topic \w+.ledger"), 1, user="sdk"),
     Case("export", {}, r"Kafka user 'archive-sink' may not write topic \w+.raw: use .* --producer", user="archive-sink"),
     Case("reference-publisher", {}, r"user sdk lacks the right Write on transactional-id \w+-reference-publisher", user="sdk"),
     Case("lag-exporter", {}, r"Kafka user sdk may not .*: run `auditwired migrate`", user="sdk"),
@@ -266,7 +272,7 @@ def test_what_is_wrong_is_said_with_what_to_do(case: Case, attempts: Attempts) -
 
 def test_every_part_is_tried_with_every_server_that_it_uses() -> None:
     servers = {"KAFKA_BOOTSTRAP": KAFKA, "SCHEMA_REGISTRY_URL": REGISTRY, "CLICKHOUSE_URL": CLICKHOUSE, "S3_ENDPOINT": S3}
-    idle = {("lag-exporter", "SCHEMA_REGISTRY_URL")}  # among the settings of all parts, but this one has no use for it
+    idle = {(part, "SCHEMA_REGISTRY_URL") for part in ("lag-exporter", "ledger-sink")}  # a setting of all parts, no use for it
     for part, model in settings.PARTS.items():
         for name in settings.names_of(model):
             short = name.removeprefix(settings.PREFIX)
