@@ -1,17 +1,14 @@
-"""For tests of the archive sink: the sink as a process, the oracle, and a wire to S3 that breaks where it is told to."""
+"""For tests of the archive sink: the sink as a process, and the oracle."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -130,69 +127,3 @@ def intact(topic: CleanTopic) -> None:
     difference = compare(topic)
     assert not difference, difference
     assert archive_bucket.doubles(archive_bucket.bucket(topic.space, "operator")) == []
-
-
-class Wire:
-    """A TCP relay in front of S3. ``cut_after``: call ``at_cut`` once so many bytes of one PUT into events/ went through.
-
-    ``lose_answers``: so many answers to such PUTs never reach the client, although the store got the whole request.
-    """
-
-    def __init__(
-        self, endpoint: str, cut_after: int = 0, at_cut: Callable[[], None] = lambda: None, lose_answers: int = 0
-    ) -> None:
-        host, _, port = endpoint.removeprefix("http://").partition(":")
-        self._target = (host, int(port))
-        self._cut_after, self._at_cut, self._lose = cut_after, at_cut, lose_answers
-        self.lost = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._server.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.close()
-
-    def __enter__(self) -> Wire:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                threading.Thread(target=self._relay, args=(client,), daemon=True).start()
-
-    def _relay(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._target) as store, suppress(OSError):
-            answers = threading.Thread(target=self._answers, args=(store, client), daemon=True)
-            self._putting = False
-            answers.start()
-            self._requests(client, store)
-            answers.join(10)
-
-    def _requests(self, client: socket.socket, store: socket.socket) -> None:
-        sent: int | None = None
-        while data := client.recv(65536):
-            if data[:4] in (b"PUT ", b"GET ", b"HEAD", b"POST"):
-                sent = 0 if data.startswith(b"PUT ") and b"/events/" in data.partition(b"\r\n")[0] else None
-                self._putting = sent is not None
-            if sent is not None and self._cut_after:
-                if sent + len(data) > self._cut_after:
-                    store.sendall(data[: self._cut_after - sent])
-                    self._cut_after = 0
-                    self._at_cut()
-                    return
-                sent += len(data)
-            store.sendall(data)
-
-    def _answers(self, store: socket.socket, client: socket.socket) -> None:
-        with suppress(OSError):
-            while data := store.recv(65536):
-                if self._putting and self._lose > 0 and b"100 Continue" not in data[:30]:
-                    self._lose -= 1
-                    self.lost += 1
-                    break
-                client.sendall(data)
-            client.shutdown(socket.SHUT_RDWR)

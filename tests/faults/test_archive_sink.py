@@ -10,9 +10,10 @@ import pytest
 
 from infra.stack import Stack
 from tests import archive_bucket, space
-from tests.archive_sink import ArchiveProcess, ClassedTopic, Wire, intact, settled
+from tests.archive_sink import ArchiveProcess, ClassedTopic, intact, settled
 from tests.space import Space
 from tests.waiting import until
+from tests.wire import PUT_OBJECT, Wire
 
 POINTS = [
     "before_plan:1",
@@ -45,8 +46,9 @@ def test_killed_in_the_middle_of_a_put(provisioned: Space) -> None:
     topic = ClassedTopic(provisioned)
     topic.write(400)
     doomed = ArchiveProcess(provisioned)
-    with Wire(provisioned.env["AUDITWIRE_S3_ENDPOINT"], cut_after=9000, at_cut=lambda: doomed.send(signal.SIGKILL)) as wire:
-        doomed.overrides = {"S3_ENDPOINT": wire.endpoint}
+    with Wire(provisioned.env["AUDITWIRE_S3_ENDPOINT"]) as wire:
+        wire.order("cut_request", PUT_OBJECT, then=lambda: doomed.send(signal.SIGKILL))
+        doomed.overrides = {"S3_ENDPOINT": wire.url}
         with doomed:
             until(doomed.died, otherwise=doomed.text)
     assert "events/" not in "".join(archive_bucket.bucket(provisioned).keys(""))
@@ -59,11 +61,12 @@ def test_answers_that_never_arrive_are_asked_for_again(provisioned: Space) -> No
     topic = ClassedTopic(provisioned)
     topic.write(200)
     with (
-        Wire(provisioned.env["AUDITWIRE_S3_ENDPOINT"], lose_answers=4) as wire,
-        ArchiveProcess(provisioned, overrides={"S3_ENDPOINT": wire.endpoint}) as sink,
+        Wire(provisioned.env["AUDITWIRE_S3_ENDPOINT"]) as wire,
+        ArchiveProcess(provisioned, overrides={"S3_ENDPOINT": wire.url}) as sink,
     ):
+        wire.order("lose", PUT_OBJECT, 4)
         settled(topic, sink)
-        assert wire.lost == 4
+        assert wire.harmed == 4
     intact(topic)
 
 

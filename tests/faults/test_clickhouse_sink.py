@@ -15,10 +15,10 @@ from connectors.kafka_partitions import topic_id_of
 from infra.stack import Stack
 from pipeline import settings
 from tests import space
-from tests.faults.proxy import Proxy
 from tests.sinks import CleanTopic, Difference, SinkProcess, clickhouse, compare, drained
 from tests.space import Space
 from tests.waiting import until
+from tests.wire import INSERT, Wire
 
 pytestmark = pytest.mark.timeout(600)
 POINTS = ("before_plan", "planned", "mid_write", "written", "proved", "committed")
@@ -87,13 +87,14 @@ def test_without_the_fence_a_late_write_doubles(fresh: CleanTopic) -> None:
 
 
 def lost_answer(topic: CleanTopic, *controls: str) -> Difference:
-    """The server's answer to the second insert is lost on its way."""
+    """The server's answer to an insert is lost on its way."""
     topic.write(200, partitions=(0,))
-    with Proxy(topic.space.env["AUDITWIRE_CLICKHOUSE_URL"], b"INSERT+INTO+events", nth=2) as proxy:
-        overrides: dict[str, object] = {**SMALL, "CLICKHOUSE_URL": proxy.url}
+    with Wire(topic.space.env["AUDITWIRE_CLICKHOUSE_URL"]) as wire:
+        wire.order("lose", INSERT)
+        overrides: dict[str, object] = {**SMALL, "CLICKHOUSE_URL": wire.url}
         with SinkProcess(topic.space, controls, overrides) as sink:
             drained(topic, sink)
-            assert proxy.dropped == 1
+            assert wire.harmed == 1
             assert sink.end(signal.SIGTERM) == 0, sink.text()
     return compare(topic)
 

@@ -28,10 +28,10 @@ from pipeline.sink.loop import Loop
 from tests import space
 from tests.parts import PartProcess
 from tests.processing import bodies, event_frame, produce, rows
-from tests.relay import Relay
 from tests.sinks import CleanTopic
 from tests.space import Space
 from tests.waiting import until
+from tests.wire import Wire
 
 pytestmark = pytest.mark.timeout(400)
 STALLED = 4.0
@@ -53,7 +53,7 @@ def sink(log: KafkaPartitions, store: Store, one: Space) -> Iterator[Loop]:
         registry.close()
 
 
-def stalls_and_recovers(topic: CleanTopic, loop: Loop, relay: Relay, part: str) -> None:
+def stalls_and_recovers(topic: CleanTopic, loop: Loop, relay: Wire, part: str) -> None:
     group = f"{topic.space.name}-{part}"
     topic.write(20, partitions=(0,))
     until(lambda: loop.healthy() is None and topic.committed(group).get(0, 0) >= 20, 60, lambda: str(loop.healthy()))
@@ -68,7 +68,7 @@ def stalls_and_recovers(topic: CleanTopic, loop: Loop, relay: Relay, part: str) 
 
 
 def test_a_frozen_clickhouse_is_a_stall(provisioned: Space) -> None:
-    with Relay(provisioned.env["AUDITWIRE_CLICKHOUSE_URL"]) as relay:
+    with Wire(provisioned.env["AUDITWIRE_CLICKHOUSE_URL"]) as relay:
         values = provisioned.settings(settings.ClickHouseSink, CLICKHOUSE_URL=relay.url)
         client = Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 10)
         with sink(clickhouse._log(values), ClickHouseStore(client, values.namespace), provisioned) as loop:
@@ -77,7 +77,7 @@ def test_a_frozen_clickhouse_is_a_stall(provisioned: Space) -> None:
 
 
 def test_a_frozen_s3_is_a_stall(provisioned: Space) -> None:
-    with Relay(provisioned.env["AUDITWIRE_S3_ENDPOINT"]) as relay, ExitStack() as stack:
+    with Wire(provisioned.env["AUDITWIRE_S3_ENDPOINT"]) as relay, ExitStack() as stack:
         values = provisioned.settings(settings.ArchiveSink, S3_ENDPOINT=relay.url)
         secret = values.s3_secret_access_key.get_secret_value()
         bucket = Bucket(relay.url, values.s3_region, values.s3_bucket, values.s3_access_key_id, secret, timeout=5)
@@ -89,7 +89,7 @@ def test_a_frozen_s3_is_a_stall(provisioned: Space) -> None:
 def test_a_frozen_postgresql_is_said_by_the_export_service(provisioned: Space) -> None:
     dsn = provisioned.env["AUDITWIRE_EXPORT_POSTGRES_DSN"]
     address = dsn.rpartition("@")[2].partition("/")[0]
-    with Relay(address) as relay:
+    with Wire(address) as relay:
         through = dsn.replace(address, f"127.0.0.1:{relay.port}")
         with PartProcess(provisioned, "export", EXPORT_POSTGRES_DSN=through) as part:
             until(part.healthy, 60, part.story)
@@ -110,7 +110,7 @@ def own(fault_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def test_kafka_away_is_said_by_every_part_that_needs_it(own: Space, fault_stack: Stack) -> None:
     with ExitStack() as stack:
-        names = ("ingest", "clickhouse-sink", "archive-sink", "lag-exporter")
+        names = ("ingest", "clickhouse-sink", "archive-sink", "ledger-sink", "lag-exporter")
         parts = [stack.enter_context(PartProcess(own, name)) for name in names]
         parts.append(stack.enter_context(processor(own)))
         for part in parts:
@@ -160,7 +160,7 @@ def test_a_partition_that_does_not_move_is_a_stall_of_the_processor(new_space: C
     one = new_space()
     one.provision()
     url = one.env["AUDITWIRE_SCHEMA_REGISTRY_URL"]
-    with Relay(url) as relay:
+    with Wire(url) as relay:
         through = url.replace(url.split("/")[2], f"127.0.0.1:{relay.port}")
         with PartProcess(one, "processor", ("tests.faults.worker",), SCHEMA_REGISTRY_URL=through, TEST_STALLED=8) as part:
             until(part.healthy, 60, part.story)
