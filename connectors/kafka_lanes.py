@@ -46,6 +46,7 @@ class Safety:
     position_rule: bool = True
     swap_after_commit: bool = True
     rebuild_on_takeover: bool = True
+    dedupe: bool = True
 
 
 ALL_SAFE = Safety()

@@ -169,7 +169,8 @@ class PartitionWork:
     ) -> Planned:
         if self._state is None:
             raise RuntimeError("handle before open")
-        result = process(self._context, self._state, records, start, end, writers=writers, lookup=lookup, isolate=isolate)
+        known = self._state if self._shared.safety.dedupe else State(0)
+        result = process(self._context, known, records, start, end, writers=writers, lookup=lookup, isolate=isolate)
         entry = {**result.entry, "lost": self._lost}
         encoded = self._shared.ledger.encode(entry)
         if len(encoded) > MAX_MESSAGE_BYTES * 3 // 4 and len(records) > 1:  # many long producer names: halve the range

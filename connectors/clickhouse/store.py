@@ -58,6 +58,7 @@ class Safety:
 
     fence: bool = True
     read_back: bool = True
+    new_token: bool = True
 
 
 @dataclass
@@ -165,7 +166,8 @@ class ClickHouseClaim:
 
     def _insert(self, plan: Plan, batch: pa.RecordBatch) -> None:
         self.store.points("before_write")
-        token = f"{plan.topic_id}/{plan.partition}/{plan.start}-{plan.end}/{plan.attempt}"
+        attempt = plan.attempt if self.store.safety.new_token else 1
+        token = f"{plan.topic_id}/{plan.partition}/{plan.start}-{plan.end}/{attempt}"
         try:
             self.store.client.insert(
                 insert_sql(self.store.safety.fence),
