@@ -1,4 +1,7 @@
-"""Each S3 identity, and none, against buckets and objects it has no business with, in over 100 requests."""
+"""Each S3 identity, and none, against buckets and objects it has no business with, in over 100 requests.
+
+They go to a gateway whose access log is on, and each that was refused is looked for in it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,14 +19,16 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.isolation import Watch, World
+from tests.s3_audit import Gateway, gateway
 from tests.space import Space
+from tests.waiting import until
 
 IDENTITIES = ("archive", "export", "reader", "operator")
 KEY = "events/tenant_id=acme/part.parquet"
 
 
-def client(space: Space, identity: str | None, secret: str | None = None) -> Any:
-    """boto3 as the identity; nobody where it is None."""
+def client(space: Space, identity: str | None, secret: str | None = None, endpoint: str = "") -> Any:
+    """boto3 as the identity; nobody where it is None. ``endpoint``: another gateway than the stack's."""
     config: dict[str, Any] = {"s3": {"addressing_style": "path"}, "retries": {"max_attempts": 1}}
     keys: dict[str, Any] = {}
     if identity is None:
@@ -30,8 +36,8 @@ def client(space: Space, identity: str | None, secret: str | None = None) -> Any
     else:
         config["signature_version"] = "s3v4"
         keys = {"aws_access_key_id": identity, "aws_secret_access_key": secret or space.stack.state.secrets[f"s3_{identity}"]}
-    endpoint = space.env["AUDITWIRE_S3_ENDPOINT"]
-    return boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", config=Config(**config), **keys)
+    where = endpoint or space.env["AUDITWIRE_S3_ENDPOINT"]
+    return boto3.client("s3", endpoint_url=where, region_name="us-east-1", config=Config(**config), **keys)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,12 @@ def space(new_space: Callable[[], Space], world: World) -> Iterator[Space]:
         admin.put_object(Bucket=bucket, Key=KEY, Body=body, Metadata={"note": world.other[0]["reason"]})
     yield made
     admin.close()
+
+
+@pytest.fixture(scope="module")
+def audited(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway(space, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
 
 
 def buckets(space: Space) -> dict[str, str]:
@@ -163,41 +175,70 @@ def try_reading(space: Space, watch: Watch, kind: str, s3: Any, forbidden: str) 
     return served
 
 
-def test_no_identity_gets_an_object_that_is_none_of_its_business(space: Space, world: World) -> None:
+def written_down(audited: Gateway, before: int, requests: int, seconds: float = 30) -> list[dict[str, Any]]:
+    """Records of the requests since; fails where they are not as many. The log comes a moment after the answer."""
+    until(
+        lambda: len(audited.log.records()) - before >= requests,
+        seconds,
+        lambda: f"{len(audited.log.records()) - before} of {requests}",
+    )
+    found = audited.log.records()[before:]
+    assert len(found) == requests
+    return found
+
+
+def test_no_identity_gets_an_object_that_is_none_of_its_business(space: Space, world: World, audited: Gateway) -> None:
+    before = len(audited.log.records())
     watch, served = Watch(world.secrets()), dict[str, list[str]]()
     for identity in IDENTITIES:
         forbidden = "archive" if identity == "export" else "extracts"
         kind = f"S3 {identity} reads {forbidden}"
-        served[kind] = try_reading(space, watch, kind, client(space, identity), forbidden)
+        served[kind] = try_reading(space, watch, kind, client(space, identity, endpoint=audited.endpoint), forbidden)
     for bucket in ("archive", "extracts"):
-        served[f"nobody, {bucket}"] = try_reading(space, watch, f"S3 nobody reads {bucket}", client(space, None), bucket)
+        nobody = client(space, None, endpoint=audited.endpoint)
+        served[f"nobody, {bucket}"] = try_reading(space, watch, f"S3 nobody reads {bucket}", nobody, bucket)
         for identity in ("reader", "admin"):
-            wrong, kind = client(space, identity, "wrong" * 8), f"S3 {identity}, wrong secret, reads {bucket}"
+            wrong, kind = client(space, identity, "wrong" * 8, audited.endpoint), f"S3 {identity}, wrong secret, reads {bucket}"
             served[kind] = try_reading(space, watch, kind, wrong, bucket)
     print("\n" + watch.table())
+    assert {r["status"] for r in written_down(audited, before, watch.total)} <= {400, 403, 404}
     assert watch.leaks == []
     assert {kind: names for kind, names in served.items() if names} == {}
     assert watch.total > 150
 
 
-def test_no_identity_changes_what_it_may_only_read(space: Space, world: World) -> None:
+def test_no_identity_changes_what_it_may_only_read(space: Space, world: World, audited: Gateway) -> None:
+    before = len(audited.log.records())
     watch, served = Watch(world.secrets()), list[tuple[str, str, str]]()
     names = buckets(space)
     cases = [("export", "archive"), ("archive", "extracts"), *((i, b) for i in ("reader", "operator", None) for b in names)]
     for identity, bucket in cases:
-        s3 = client(space, identity)
+        s3 = client(space, identity, endpoint=audited.endpoint)
         for operation, fields in writing(names[bucket]):
             ok, text = answer(s3, operation, fields)
             watch.look(f"S3 {identity or 'nobody'} writes {bucket}", "served" if ok else "refused", "", text)
             served += [(str(identity), bucket, operation)] * ok
         s3.close()
     print("\n" + watch.table())
+    # DeleteObjects answers 200 and refuses key by key.
+    served_status = [r for r in written_down(audited, before, watch.total) if r["status"] < 400]
+    assert {(r["operation"], r["key"]) for r in served_status} == {("REST.POST.OBJECT", "")}
+    assert len(served_status) == len([identity for identity, _ in cases if identity])
     assert watch.leaks == []
     assert served == []
     admin = client(space, "admin")
     for bucket in names.values():
         assert world.other[0]["message"] in admin.get_object(Bucket=bucket, Key=KEY)["Body"].read().decode()
     admin.close()
+
+
+def test_without_the_access_log_nothing_is_written_down(space: Space, tmp_path: Path) -> None:
+    with gateway(space, tmp_path, logged=False) as silent:
+        assert not answer(
+            client(space, "reader", endpoint=silent.endpoint), "list_objects", {"Bucket": buckets(space)["extracts"]}
+        )[0]
+        with pytest.raises(AssertionError, match="0 of 1"):
+            written_down(silent, 0, 1, seconds=1)
 
 
 def test_an_identity_with_every_right_gets_it(space: Space, world: World) -> None:
