@@ -1,0 +1,295 @@
+"""What of a tenant's events is known to be missing, and up to when nothing is. Pure: no I/O, no clock.
+
+A producer numbers its events from 0 in each epoch, without gaps, and says with a heartbeat how many it has handed over. So a hole
+in the numbers is a loss (or a reject), and a heartbeat with number s and time t says that what is to come was observed at t or
+later. Times are microseconds since 1970, UTC; ``observed_at`` is the producer's clock. docs/completeness.md.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+State = Literal["complete", "incomplete", "unknown"]
+Standing = Literal["live", "silent", "closed", "dead", "unknown"]
+GapKind = Literal["missing", "quarantined", "conflict", "dropped"]
+Range = tuple[int, int]  # ends included
+Key = tuple[str, int]  # producer, epoch
+SILENT_INTERVALS = 3
+BEGINNING = 0
+
+
+@dataclass(frozen=True)
+class Safety:
+    """What is looked at, all on. Tests switch one off to see that it is needed; nothing else may."""
+
+    holes: bool = True
+    tails: bool = True
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The last that a producer said of itself: ``sequence`` is the event's own number, ``received`` the broker's time of it.
+
+    ``interval``: seconds between heartbeats; ``dropped``: events that never got a number; ``closed``: it was its last word.
+    """
+
+    sequence: int
+    observed: int
+    received: int
+    interval: float = 60.0
+    dropped: int = 0
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Statement:
+    """An operator's word that a producer is dead and what it did not send is lost; ``at`` in microseconds."""
+
+    by: str
+    at: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the ledger knows of a producer epoch, as ranges in order that do not touch.
+
+    ``stored``: in every store. ``late``: stored, or about to be. Conflicts are among them.
+    """
+
+    producer: str
+    epoch: int
+    stored: Sequence[Range] = ()
+    late: Sequence[Range] = ()
+    quarantined: Sequence[Range] = ()
+    duplicates: Sequence[Range] = ()
+    conflicts: Sequence[Range] = ()
+
+    @property
+    def key(self) -> Key:
+        return self.producer, self.epoch
+
+    @property
+    def top(self) -> int:
+        """The highest number seen; -1 where there is none."""
+        return max((last for ranges in (self.stored, self.late, self.quarantined) for _, last in ranges), default=-1)
+
+    @property
+    def last_stored(self) -> int:
+        """The highest number that is in every store; -1 where there is none."""
+        return self.stored[-1][1] if self.stored else -1
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of an event: when it was observed, and when it was received."""
+
+    observed: int
+    received: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Numbers whose events no store has for sure, observed between ``after`` and ``before`` (None: nobody knows).
+
+    ``dropped``: events that the producer gave up and counted; they never had a number and lie between ``first`` and ``last``.
+    """
+
+    kind: GapKind
+    first: int
+    last: int
+    after: int = BEGINNING
+    before: int | None = None
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Producer:
+    """A producer epoch, judged. ``tail``: what is still to come of it was observed then or later; None: nothing is to come."""
+
+    seen: Seen
+    standing: Standing
+    gaps: tuple[Gap, ...]
+    heartbeat: Heartbeat | None
+    tail: int | None
+    statement: Statement | None = None
+
+    @property
+    def last_heard(self) -> int:
+        """Its last heartbeat, by its own clock; without one the begin of its epoch."""
+        return max(BEGINNING, self.seen.epoch) if self.heartbeat is None else self.heartbeat.observed
+
+    @property
+    def bound(self) -> int | None:
+        """Before it nothing of this producer is missing; None where nothing ever will be, or an operator said so."""
+        if self.standing == "dead":
+            return None
+        limits = [gap.after for gap in self.gaps] + ([] if self.tail is None else [self.tail])
+        return min(limits, default=None)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Raw records that Kafka deleted before they were read: anybody's. Received between the two times."""
+
+    partition: int
+    records: int
+    after: int
+    before: int
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """A tenant's. ``ledger_until``: the ledger's tables have everything received before it; None: everything that is stored."""
+
+    producers: tuple[Producer, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    ledger_until: int | None = None
+
+    @property
+    def state(self) -> State:
+        """Of the whole: gaps and silence are worse than not knowing."""
+        judged = [p for p in self.producers if p.standing != "dead"]
+        if self.losses or any(p.gaps or p.standing == "silent" for p in judged):
+            return "incomplete"
+        return "unknown" if any(p.standing == "unknown" for p in judged) else "complete"
+
+    def until(self, pipeline: int) -> int:
+        """Everything observed and received before it is stored; ``pipeline``: the pipeline's own moment, of receipt."""
+        bounds = [p.bound for p in self.producers] + [loss.after for loss in self.losses] + [self.ledger_until]
+        return min([pipeline, *(bound for bound in bounds if bound is not None)])
+
+    def within(self, start: int, end: int) -> Completeness:
+        """What touches the range: its gaps and losses, and the producers that have such or may still send something of it."""
+        touching = [_within(p, start, end) for p in self.producers]
+        losses = tuple(loss for loss in self.losses if loss.after < end and loss.before >= start)
+        late = self.ledger_until is not None and self.ledger_until < end
+        return Completeness(tuple(p for p in touching if p is not None), losses, self.ledger_until if late else None)
+
+    @property
+    def holds(self) -> bool:
+        """Of what `within` gave: nothing of the range is missing, nothing of it is to come but what an operator has given up."""
+        given_up = all(p.standing == "dead" and not p.gaps for p in self.producers)
+        return not self.losses and self.ledger_until is None and given_up
+
+
+def _within(producer: Producer, start: int, end: int) -> Producer | None:
+    gaps = tuple(g for g in producer.gaps if g.after < end and (g.before is None or g.before >= start))
+    tail = producer.tail if producer.tail is not None and producer.tail < end else None
+    said = producer.statement
+    given_up = producer.standing == "dead" and said is not None and said.at >= start and producer.last_heard < end
+    return replace(producer, gaps=gaps, tail=tail) if gaps or tail is not None or given_up else None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a producer epoch beside its ranges. ``times``: of the events that `edges` names, where they are stored;
+    ``drops``: gaps of kind ``dropped``.
+    """
+
+    heartbeat: Heartbeat | None = None
+    statement: Statement | None = None
+    times: Mapping[int, Times] = field(default_factory=dict)
+    drops: Sequence[Gap] = ()
+
+
+def judge(seen: Seen, facts: Facts, pipeline: int, safety: Safety | None = None) -> Producer:
+    """``pipeline``: its moment, which is the present here. A statement holds until the producer is heard again."""
+    on, heartbeat, statement = safety or Safety(), facts.heartbeat, facts.statement
+    gaps = [_dated(gap, seen, facts.times) for gap in gaps_of(seen, heartbeat)] + list(facts.drops)
+    tail: int | None = _begun(seen, facts.times) if heartbeat is None else heartbeat.observed
+    if heartbeat is None and (last := seen.last_stored) in facts.times:
+        tail = facts.times[last].observed
+    standing: Standing = "unknown" if heartbeat is None else "live"
+    if heartbeat is not None and heartbeat.closed and heartbeat.sequence >= seen.top:
+        standing, tail = "closed", None
+    elif heartbeat is not None and pipeline - heartbeat.received > SILENT_INTERVALS * heartbeat.interval * 1_000_000:
+        standing = "silent"
+    if statement is not None and (heartbeat is None or heartbeat.received <= statement.at):
+        standing, tail = "dead", None
+    return Producer(seen, standing, tuple(gaps) if on.holes else (), heartbeat, tail if on.tails else None, statement)
+
+
+def gaps_of(seen: Seen, heartbeat: Heartbeat | None) -> list[Gap]:
+    """Holes from 0 to the highest number known, what is in quarantine and not stored since, and what two claim, in order."""
+    top = max(seen.top, -1 if heartbeat is None else heartbeat.sequence)
+    known = merged([*seen.stored, *seen.late, *seen.quarantined])
+    gaps = [Gap("missing", first, last) for first, last in without([(0, top)] if top >= 0 else [], known)]
+    gaps += [Gap("quarantined", first, last) for first, last in without(merged(seen.quarantined), seen.stored)]
+    gaps += [Gap("conflict", first, last) for first, last in merged(seen.conflicts)]
+    return sorted(gaps, key=lambda gap: (gap.first, gap.last, gap.kind))
+
+
+def edges(seen: Seen, heartbeat: Heartbeat | None) -> set[int]:
+    """The numbers whose times `judge` wants to know: beside each gap, and the last one of a producer that says nothing."""
+    beside = {n for gap in gaps_of(seen, heartbeat) for n in (gap.first - 1, gap.last + 1)}
+    return {n for n in beside | ({seen.last_stored} if heartbeat is None else set()) if n >= 0}
+
+
+def _dated(gap: Gap, seen: Seen, times: Mapping[int, Times]) -> Gap:
+    """Between the nearest events that are stored; before the first of them from the begin of the epoch."""
+    before = max((n for n in times if n < gap.first), default=None)
+    after = min((n for n in times if n > gap.last), default=None)
+    return replace(
+        gap,
+        after=_begun(seen, times) if before is None else times[before].observed,
+        before=None if after is None else max(times[after].observed, times[after].received),
+    )
+
+
+def _begun(seen: Seen, times: Mapping[int, Times]) -> int:
+    """An epoch is the time of the producer's start, where it is one."""
+    return max(BEGINNING, min([seen.epoch, *(t.observed for t in times.values())]))
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """The same numbers as ranges in order that do not touch."""
+    found: list[Range] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return found
+
+
+def without(ranges: Sequence[Range], taken: Sequence[Range]) -> list[Range]:
+    """The numbers of ``ranges`` that are not in ``taken``; both as `merged` gives them."""
+    found: list[Range] = []
+    ends = [last for _, last in taken]
+    for first, last in ranges:
+        at = first
+        for low, high in taken[bisect_left(ends, first) :]:
+            if low > last:
+                break
+            if low > at:
+                found.append((at, low - 1))
+            at = high + 1
+        if at <= last:
+            found.append((at, last))
+    return found
+
+
+@dataclass
+class Gathered:
+    """Rows of the tables as `Seen`, one a producer epoch."""
+
+    ranges: dict[Key, dict[str, list[Range]]] = field(default_factory=dict)
+
+    def add(self, producer: str, epoch: int, kind: str, first: int, last: int) -> None:
+        """``kind``: as in the table, or ``late`` for what is stored after the pipeline's moment."""
+        self.ranges.setdefault((producer, epoch), {}).setdefault(kind, []).append((first, last))
+
+    def seen(self, others: Iterable[Key] = ()) -> list[Seen]:
+        """In order; ``others``: producers that are known from elsewhere."""
+        return [_seen(key, self.ranges.get(key, {})) for key in sorted({*self.ranges, *others})]
+
+
+def _seen(key: Key, kinds: Mapping[str, list[Range]]) -> Seen:
+    def of(kind: str) -> list[Range]:
+        return merged(kinds.get(kind, ()))
+
+    return Seen(*key, of("stored"), of("late"), of("quarantined"), of("duplicate"), of("conflict"))
