@@ -269,7 +269,7 @@ def recorded(space: Space) -> list[dict[str, Any]]:
 
 def trail(space: Space, **fields: Any) -> list[dict[str, Any]]:
     """The service's own events with these values."""
-    found = [e for e in recorded(space) if e["source"] == "auditwire-export"]
+    found = [e for e in recorded(space) if e["source"] == "auditwire-export" and not e["event_type"].startswith("auditwire.")]
     return [e for e in found if all(e[name] == value for name, value in fields.items())]
 
 

@@ -22,7 +22,8 @@ from infra.demo.feed import DemoError, Fed
 from infra.demo.platform import PLANTED_SECRET
 
 __all__ = ["DemoError", "analyst", "extract", "overview", "stored"]
-COUNT = "SELECT count() FROM audit.events WHERE NOT match(event_type, '^(export|reference)\\\\.')"  # without Auditwire's own
+# Without Auditwire's own.
+COUNT = "SELECT count() FROM audit.events WHERE NOT match(event_type, '^(export|reference|auditwire)\\\\.')"
 
 
 def stored(settings: Mapping[str, str], fed: Fed, console: Console) -> None:
@@ -141,7 +142,7 @@ def extract(settings: Mapping[str, str], fed: Fed, folder: Path, console: Consol
 def _summary(manifest: dict[str, Any], fed: Fed, folder: Path, console: Console) -> None:
     files = [folder / f["name"] for f in manifest["files"]]
     events = pq.read_table(files[0]) if len(files) == 1 else pq.ParquetDataset(files).read()
-    rows = sum(1 for kind in events.column("event_type").to_pylist() if not kind.startswith("export."))
+    rows = sum(1 for kind in events.column("event_type").to_pylist() if not kind.startswith(("export.", "auditwire.")))
     if rows != fed.events["demo"]:
         raise DemoError(f"the extract has {rows} events of tenant demo, {fed.events['demo']} were acknowledged")
     if set(pc.unique(events.column("tenant_id")).to_pylist()) != {"demo"}:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from auditwire import AsyncAuditClient, AuditEvent, ConfigurationError, DeliveryError, QueueFullError
+from auditwire import AsyncAuditClient, AuditEvent, ConfigurationError, DeliveryError, Position, QueueFullError, Receipt
 from auditwire.testing import RecordingTransport
 
 
@@ -81,8 +81,14 @@ def test_an_outcome_after_the_loop_has_ended_harms_nobody(event: AuditEvent) -> 
 
 def test_a_full_queue_is_told_at_once(event: AuditEvent) -> None:
     client = AsyncAuditClient(RecordingTransport(capacity=0), service="s", tenant="t")
+    receipt = client.record(event)
     with pytest.raises(QueueFullError):
-        client.record(event)
+        asyncio.run(position(receipt))
+    assert client.counts.dropped == 1
+
+
+async def position(receipt: Receipt) -> Position:
+    return await receipt
 
 
 def test_missing_settings_are_named() -> None:

@@ -21,7 +21,7 @@ from auditwire import (
     QueueFullError,
     Receipt,
 )
-from auditwire._client import Control
+from auditwire._direct import Control
 from auditwire._identity import new_event_id
 from auditwire.testing import RecordingTransport
 
@@ -46,9 +46,9 @@ def test_what_the_client_fills(event: AuditEvent) -> None:
     assert stored["event_id"] == "01a20000-0000-7000-8000-000000000001"
     assert stored["occurred_at"] == stored["observed_at"]
     assert stored["occurred_at"].isoformat() == "2026-11-22T12:00:00+00:00"
-    assert (stored["tenant_id"], stored["source"], stored["producer_id"]) == ("acme", "deploy", c.producer_id)
+    assert (stored["tenant_id"], stored["source"], stored["producer_id"]) == ("acme", "deploy", f"{c.producer_id}/best_effort")
     assert stored["producer_epoch"] == 1795348800000000
-    assert transport.stored[0].key == f"acme/{c.producer_id}".encode()
+    assert transport.stored[0].key == f"acme/{c.producer_id}/best_effort".encode()
     assert transport.stored[0].value[:5] == b"\0\0\0\0\x01"
 
 
@@ -96,10 +96,7 @@ def test_event_ids_are_version_7_unique_and_rise_with_time() -> None:
 def record_from_threads(c: AuditClient, threads: int, each: int) -> None:
     def work() -> None:
         for _ in range(each):
-            try:
-                c.record(AuditEvent(event_type="x"))
-            except QueueFullError:
-                continue
+            c.record(AuditEvent(event_type="x"))
 
     running = [threading.Thread(target=work) for _ in range(threads)]
     for thread in running:
@@ -120,7 +117,7 @@ def test_each_tenant_has_numbers_and_a_key_of_its_own() -> None:
     for tenant in ("a", "b", "a", "a", "b"):
         c.record(AuditEvent(event_type="x", tenant_id=tenant))
     assert [(e["tenant_id"], e["sequence"]) for e in transport.events] == [("a", 0), ("b", 0), ("a", 1), ("a", 2), ("b", 1)]
-    assert {s.key for s in transport.stored} == {f"{t}/{c.producer_id}".encode() for t in "ab"}
+    assert {s.key for s in transport.stored} == {f"{t}/{c.producer_id}/best_effort".encode() for t in "ab"}
 
 
 def fill_and_empty(control: Control) -> list[int]:
@@ -128,10 +125,7 @@ def fill_and_empty(control: Control) -> list[int]:
     transport = RecordingTransport(capacity=3, held=True)
     c = client(transport, max_block=0.0, control=control)
     for _ in range(5):
-        try:
-            c.record(AuditEvent(event_type="x"))
-        except QueueFullError:
-            continue
+        c.record(AuditEvent(event_type="x"))
     transport.release()
     c.record(AuditEvent(event_type="x"))
     transport.release()
@@ -159,10 +153,12 @@ def test_a_full_queue_holds_up_for_max_block_and_no_longer(event: AuditEvent) ->
     c = client(RecordingTransport(capacity=1, held=True), max_block=0.2)
     c.record(event)
     started = time.monotonic()
-    with pytest.raises(QueueFullError, match="the local queue is full"):
-        c.record(event)
+    receipt = c.record(event)
     assert 0.2 <= time.monotonic() - started < 10
-    assert c.counts.recorded == 1
+    assert (receipt.done(), receipt.sequence) == (True, -1)
+    with pytest.raises(QueueFullError, match="the local queue is full"):
+        receipt.wait(0)
+    assert (c.counts.recorded, c.counts.dropped, c.counts.pending) == (1, 1, 1)
 
 
 def test_recording_goes_on_as_soon_as_there_is_room(event: AuditEvent) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from auditwire import AuditClient, AuditEvent, DeliveryError, KafkaTransport
-from auditwire._client import Control
+from auditwire._direct import Control
 from auditwire.testing import RecordingTransport
 
 

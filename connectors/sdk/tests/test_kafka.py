@@ -56,7 +56,7 @@ def test_an_event_is_stored_where_the_receipt_says(space: Space, env: dict[str, 
         receipt = client.record(event)
         position = receipt.wait(60)
         key, value = stored_at(space, position)
-        assert key == f"acme/{client.producer_id}".encode()
+        assert key == f"acme/{client.producer_id}/best_effort".encode()
     assert value[0] == 0
     stored = decode(value[5:])
     assert (stored["tenant_id"], stored["tool_name"], stored["event_id"], stored["sequence"]) == (
@@ -86,7 +86,7 @@ def test_a_key_goes_to_the_partition_that_every_client_gives_it(env: dict[str, s
     with AuditClient.from_env("checkout", env=env) as client:
         for tenant in ("acme", "globex", "initech", "umbrella", "hooli", "wayne", "stark", "wonka"):
             position = client.record(AuditEvent(event_type="x", tenant_id=tenant)).wait(60)
-            assert position.partition == murmur2(f"{tenant}/{client.producer_id}".encode()) % 4
+            assert position.partition == murmur2(f"{tenant}/{client.producer_id}/best_effort".encode()) % 4
             seen.add(position.partition)
     assert len(seen) > 1
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 STORED = "stored at Position(topic="
-SAYS = ["", STORED, "Counts(recorded=1, stored=1, failed=0)", "", "", STORED]
+SAYS = ["", STORED, "Counts(recorded=1, stored=1, failed=0, dropped=0, spooled=0, pending=0)", "", STORED, "", STORED]
 CONFTEST, TESTS = PROGRAMS[len(SAYS) :]
 
 
@@ -31,7 +31,8 @@ def run(folder: Path, program: str, variables: dict[str, str]) -> subprocess.Com
 
 @pytest.mark.parametrize(("program", "says"), list(zip(PROGRAMS, SAYS, strict=False)), ids=range(len(SAYS)))
 def test_programs_run(env: dict[str, str], tmp_path: Path, program: str, says: str) -> None:
-    done = run(tmp_path, program, {k: v for k, v in env.items() if k in documented()})
+    spool = {"AUDITWIRE_SPOOL_DIR": str(tmp_path / "spool"), "AUDITWIRE_SPOOL_KEY": "0f" * 32}
+    done = run(tmp_path, program, {k: v for k, v in env.items() if k in documented()} | spool)
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
     assert done.stderr == ""
@@ -80,7 +81,7 @@ def test_public_names() -> None:
         auditwire.__all__
     )
     for name in auditwire.__all__:
-        assert name == "SCHEMA" or getattr(auditwire, name).__doc__, name
+        assert name in ("SCHEMA", "Mode") or getattr(auditwire, name).__doc__, name
 
 
 def test_the_distribution_is_typed_and_needs_kafkas_client_only() -> None:

@@ -13,13 +13,18 @@ from auditwire._errors import (
     InvalidEventError,
     QueueFullError,
     RegistryError,
+    SpoolBusyError,
+    SpoolError,
+    SpoolFullError,
 )
 from auditwire._event import SCHEMA, AuditEvent, encode
 from auditwire._event_types import EVENT_TYPES, EventType
 from auditwire._kafka import KafkaTransport
 from auditwire._limits import within_limits
+from auditwire._modes import Mode
 from auditwire._print import PrintTransport
 from auditwire._receipt import Position, Receipt
+from auditwire._spool_place import SpoolFolder
 from auditwire._transport import Transport
 
 __all__ = [
@@ -38,11 +43,16 @@ __all__ = [
     "EventType",
     "InvalidEventError",
     "KafkaTransport",
+    "Mode",
     "Position",
     "PrintTransport",
     "QueueFullError",
     "Receipt",
     "RegistryError",
+    "SpoolBusyError",
+    "SpoolError",
+    "SpoolFolder",
+    "SpoolFullError",
     "Transport",
     "encode",
     "within_limits",

@@ -11,8 +11,9 @@ from typing import Any, Self, TextIO
 
 from auditwire._book import Counts
 from auditwire._client import AuditClient
-from auditwire._errors import AuditwireError
+from auditwire._errors import AuditwireError, ConfigurationError
 from auditwire._event import AuditEvent
+from auditwire._modes import Mode
 from auditwire._print import PrintTransport
 from auditwire._receipt import Receipt
 from auditwire._transport import Transport
@@ -21,9 +22,10 @@ log = logging.getLogger("auditwire")
 
 
 class AsyncAuditClient:
-    """As AuditClient, with ``await`` where that one waits; ``record`` is a plain fast call and its receipt can be awaited.
+    """As AuditClient, with ``await`` where that one waits.
 
-    ``max_block`` is 0 here: a full queue raises QueueFullError at once instead of holding up the loop.
+    ``record`` is a plain fast call for mode best_effort, and its receipt can be awaited; ``await recorded(event)`` serves every
+    mode. ``max_block`` is 0 here: a full queue drops the event at once instead of holding up the loop.
     """
 
     def __init__(self, transport: Transport, *, service: str, max_block: float = 0.0, **options: Any) -> None:
@@ -52,9 +54,22 @@ class AsyncAuditClient:
         """What became of the events so far."""
         return self._client.counts
 
-    def record(self, event: AuditEvent) -> Receipt:
-        """Hand the event over; ``await`` the receipt for its position. Raises as AuditClient.record."""
-        return self._client.record(event)
+    def record(self, event: AuditEvent, mode: Mode | None = None) -> Receipt:
+        """Hand the event over in mode best_effort; ``await`` the receipt for its position. Raises as AuditClient.record.
+
+        Raises ConfigurationError for an event whose mode waits: `recorded` serves those.
+        """
+        way, head, tail, receipt = self._client._prepared(event, mode)
+        if way.mode != "best_effort":
+            raise ConfigurationError(f"mode {way.mode} waits: write `await client.recorded(event)` for this event")
+        way.record(head, tail, receipt)
+        return receipt
+
+    async def recorded(self, event: AuditEvent, mode: Mode | None = None) -> Receipt:
+        """Return when the mode's promise holds, as AuditClient.record does; the loop goes on meanwhile. Raises as that."""
+        way, head, tail, receipt = self._client._prepared(event, mode)
+        await way.arecord(head, tail, receipt)
+        return receipt
 
     def context(self, **fields: str) -> AbstractContextManager[None]:
         """Text fields for every event recorded inside, also in tasks started there; see AuditClient.context."""

@@ -11,40 +11,45 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TextIO
 
-from auditwire import _settings
+from auditwire import _modes, _settings
 from auditwire._book import Book, Counts, OnError
-from auditwire._errors import AuditwireError, ClosedError, DeliveryTimeoutError, InvalidEventError, QueueFullError
+from auditwire._direct import BestEffort, Blocking, Control, Desk, Direct, Rehearsed
+from auditwire._errors import AuditwireError, DeliveryTimeoutError, InvalidEventError
 from auditwire._event import KINDS, AuditEvent
-from auditwire._identity import Lane, is_event_id, new_event_id, new_producer_id, now
+from auditwire._identity import is_event_id, new_event_id, new_producer_id, now
+from auditwire._kafka import KafkaTransport
+from auditwire._lane import Speaker
 from auditwire._limits import fitting_parts
+from auditwire._memory import MemoryTransport
+from auditwire._modes import Mode
 from auditwire._print import PrintTransport
+from auditwire._pulse import Pulse
 from auditwire._receipt import Receipt
-from auditwire._transport import Full, Transport
-from auditwire._wire import long
+from auditwire._spool_place import Forked, SpoolFolder, no_spool
+from auditwire._spooled import Spooled
+from auditwire._transport import Transport
 
 log = logging.getLogger("auditwire")
 _EXIT_FLUSH = 5.0
+_HEARTBEAT = 60.0
+_SAFE = Control()
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Control:
-    """Safety mechanisms that a test can switch off to see its own check fail. Never used otherwise."""
-
-    number_at_hand_over: bool = True
-    new_identity_after_fork: bool = True
+_Prepared = tuple[Direct | Spooled | Forked, bytes, bytes, Receipt]
 
 
 class AuditClient:
     """Records audit events. Make one per process and keep it; it is safe from many threads and after os.fork().
 
     ``service`` names what records (the events' source), ``tenant`` the customer where neither event nor context says.
-    ``record`` returns at once, but for at most ``max_block`` seconds while the local queue is full. ``on_error`` hears of
-    every event that Kafka did not store, from another thread. ``clock`` (microseconds since 1970) and ``new_id`` are for tests.
+    ``mode`` is what `record` promises, for everything or by event type (``{"tool.*": "spooled"}``): *best_effort* returns at
+    once, but for at most ``max_block`` seconds while the local queue is full, and drops the event then, counted; *blocking*
+    returns when Kafka has the event, within ``deadline`` seconds; *spooled* returns when it is on the disk, in ``spool``.
+    ``on_error`` hears of every event that Kafka did not store, mostly from another thread. ``heartbeat``: seconds between the
+    producer's own events, 0 for none; None is 60 with KafkaTransport, else 0. ``clock`` (microseconds since 1970) and
+    ``new_id`` are for tests. Raises ConfigurationError, and with ``spool`` SpoolBusyError, SpoolError.
     """
 
     def __init__(
@@ -53,24 +58,36 @@ class AuditClient:
         *,
         service: str,
         tenant: str = "",
+        mode: Mode | Mapping[str, Mode] = _modes.DEFAULT,
+        deadline: float = 5.0,
         max_block: float = 0.1,
+        spool: SpoolFolder | None = None,
+        heartbeat: float | None = None,
         on_error: OnError | None = None,
         clock: Callable[[], int] = now,
         new_id: Callable[[], str] = new_event_id,
-        control: Control = Control(),
+        control: Control = _SAFE,
     ) -> None:
         self._transport = transport
         self._service = service
         self._tenant = tenant
+        self._choose = _modes.chooser(mode)
+        self._deadline = deadline
         self._max_block = max_block
+        self._place = spool
         self._on_error = on_error
         self._clock = clock
         self._new_id = new_id
         self._control = control
-        self._frame = b"\0" + transport.schema_id.to_bytes(4, "big")
+        if heartbeat is None:
+            heartbeat = _HEARTBEAT if isinstance(transport, KafkaTransport) else 0.0
+        self._speaker = Speaker(service, heartbeat, clock, new_id)
         self._context: ContextVar[Mapping[str, str]] = ContextVar("auditwire", default=_NOTHING)
         self._closed = False
+        self._spooled: Spooled | Forked | None = None
         self._reset()
+        if "spooled" in _modes.named(mode) and "spooled" not in self._ways:
+            raise no_spool()
         _clients.add(self)
 
     @classmethod
@@ -80,7 +97,8 @@ class AuditClient:
         Asks the schema registry once before it returns. Raises ConfigurationError, RegistryError.
         """
         settings = _settings.load(os.environ if env is None else env)
-        return cls(settings.transport(), service=service, tenant=options.pop("tenant", settings.tenant), **options)
+        given = {"tenant": settings.tenant, "mode": settings.mode, "spool": settings.spool, **options}
+        return cls(settings.transport(), service=service, **given)
 
     @classmethod
     def development(cls, service: str, *, tenant: str = "development", stream: TextIO | None = None, **options: Any) -> Self:
@@ -92,25 +110,28 @@ class AuditClient:
 
     @property
     def producer_id(self) -> str:
-        """This producer: service, host and a random part; a new one after os.fork()."""
+        """Service, host, a random part; a new one after os.fork(). Events add ``/`` and the mode; spooled ones name the spool."""
         return self._producer_id
 
     @property
     def counts(self) -> Counts:
         """What became of the events so far."""
-        return self._book.counts()
+        book, spooled = self._book, self._spooled
+        stored, failed = book.stored, book.failed
+        recorded = sum(way.recorded for way in self._ways.values())
+        return Counts(
+            recorded, stored, failed, book.dropped, spooled.waiting if spooled else 0, max(0, recorded - stored - failed)
+        )
 
-    def record(self, event: AuditEvent) -> Receipt:
-        """Hand the event over to Kafka's client; the receipt tells when it is stored. The event itself is not changed.
+    def record(self, event: AuditEvent, mode: Mode | None = None) -> Receipt:
+        """Record under the client's mode for this event type, or ``mode``. The event itself is not changed.
 
-        Raises InvalidEventError, EventTooLargeError, QueueFullError, ClosedError, DeliveryError (Kafka's client refuses it):
-        then nothing was recorded and no number is used up.
+        The receipt tells when Kafka has stored it. Raises InvalidEventError, EventTooLargeError, ClosedError, DeliveryError (the
+        transport refuses it), ConfigurationError; *blocking*: DeliveryTimeoutError, DeliveryError, QueueFullError; *spooled*:
+        SpoolFullError, SpoolError. But for the first two of *blocking* and SpoolError no number is used up.
         """
-        observed_at = self._clock()
-        full = self._filled(event, observed_at)
-        head, tail = fitting_parts(full, observed_at)
-        receipt = Receipt(full.tenant_id, full.event_id, self._why, self._book.settled)
-        self._hand_over(head, tail, receipt)
+        way, head, tail, receipt = self._prepared(event, mode)
+        way.record(head, tail, receipt)
         return receipt
 
     @contextmanager
@@ -136,24 +157,35 @@ class AuditClient:
     def flush(self, timeout: float = 30.0) -> None:
         """Wait until Kafka has stored everything recorded so far; ``timeout`` in seconds.
 
-        Raises DeliveryError where events since the last flush were not stored, DeliveryTimeoutError where that is not known yet.
+        Raises DeliveryError where events since the last flush were not stored (dropped ones too), DeliveryTimeoutError where that
+        is not known yet.
         """
-        waiting = self._transport.flush(timeout)
-        if waiting:
-            why = self._why() or "Kafka is slow: flush again"
-            raise DeliveryTimeoutError(f"Kafka has not confirmed {waiting} events after {timeout:g} s: {why}")
-        self._book.raise_losses()
+        self._raise(*self._flushed(timeout), timeout)
 
     def close(self, timeout: float = 30.0) -> None:
-        """Flush, then let go of the connection; a second call does nothing. Raises as `flush`, after letting go."""
+        """Flush, say that the producer ends, let go of the connection; a second call does nothing.
+
+        Raises as `flush`, after letting go; but not for events that are safe in the spool: the next process sends them.
+        """
         with self._lock:
             closed, self._closed = self._closed, True
         if closed:
             return
+        self._pulse.stop()
+        until = time.monotonic() + timeout
+        for way in self._ways.values():
+            way.end()
         try:
-            self.flush(timeout)
+            self._flushed(timeout)
+            self._say_closed()
+            waiting, spooled = self._flushed(max(0.0, until - time.monotonic()))
         finally:
             self._transport.close()
+            if self._spooled:
+                self._spooled.stop()
+        if spooled:
+            log.warning("%d events are left in the spool; the next process with its folder sends them. %s", spooled, self._why())
+        self._raise(waiting, 0, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -165,6 +197,17 @@ class AuditClient:
             if error is None:
                 raise
             log.error("while another error was on its way: %s", lost)  # noqa: TRY400 - its text says all
+
+    def _prepared(self, event: AuditEvent, mode: Mode | None) -> _Prepared:
+        observed_at = self._clock()
+        full = self._filled(event, observed_at)
+        chosen = mode or self._choose(full.event_type)
+        way = self._ways.get(chosen)
+        if way is None:
+            _modes.checked(chosen)
+            raise no_spool()
+        head, tail = fitting_parts(full, observed_at, chosen)
+        return way, head, tail, Receipt(full.tenant_id, full.event_id, self._why, self._book.settled)
 
     def _filled(self, event: AuditEvent, observed_at: int) -> AuditEvent:
         full = event.copy()
@@ -187,36 +230,28 @@ class AuditClient:
             )
         return full
 
-    def _hand_over(self, head: bytes, tail: bytes, receipt: Receipt) -> None:
-        deadline = 0.0
-        while not self._taken(head, tail, receipt):
-            deadline = deadline or time.monotonic() + self._max_block
-            left = deadline - time.monotonic()
-            if left <= 0:
-                why = self._why() or "Kafka takes events more slowly than they come"
-                raise QueueFullError(f"the local queue is full ({why}): record again later, or allow a longer max_block")
-            with self._book.room:
-                self._book.room.wait(min(left, 0.02))
+    def _flushed(self, timeout: float) -> tuple[int, int]:
+        """How many events wait in the transport and in the spool, after at most ``timeout`` seconds."""
+        until = time.monotonic() + timeout
+        spooled = self._spooled.flush(timeout) if self._spooled else 0
+        waiting = self._transport.flush(max(0.0, until - time.monotonic()))
+        return max(0, waiting - sum(way.own_under_way for way in self._ways.values())), spooled
 
-    def _taken(self, head: bytes, tail: bytes, receipt: Receipt) -> bool:
-        """The number is given and the event handed over under one lock, so the order of numbers is the order of sending."""
-        with self._lock:
-            if self._closed:
-                raise ClosedError("the client is closed: make a new one")
-            lane = self._lanes.get(receipt.tenant_id)
-            if lane is None:
-                lane = self._lanes[receipt.tenant_id] = Lane(receipt.tenant_id, self._producer_id, self._epoch)
-            receipt.sequence = lane.next
-            if not self._control.number_at_hand_over:
-                lane.next += 1
-            value = b"".join((self._frame, head, lane.start, long(receipt.sequence), tail))
-            try:
-                self._transport.send(lane.key, value, receipt.settle)
-            except Full:
-                return False
-            lane.next = receipt.sequence + 1
-            self._book.recorded += 1
-            return True
+    def _raise(self, waiting: int, spooled: int, timeout: float) -> None:
+        if waiting or spooled:
+            why = self._why() or "Kafka is slow: flush again"
+            safe = f"; {spooled} of them are safe in the spool" if spooled else ""
+            raise DeliveryTimeoutError(f"Kafka has not confirmed {waiting + spooled} events after {timeout:g} s: {why}{safe}")
+        self._book.raise_losses()
+
+    def _say_closed(self) -> None:
+        if self._speaker.interval > 0:
+            for way in self._ways.values():
+                way.say_closed()
+
+    def _beat(self) -> None:
+        for way in list(self._ways.values()):
+            way.beat()
 
     def _why(self) -> str:
         return self._transport.problem
@@ -225,9 +260,18 @@ class AuditClient:
         """A producer of its own: fresh identity and count, locks that nobody holds."""
         self._lock = threading.Lock()
         self._book = Book(self._on_error)
-        self._epoch = self._clock()
-        self._producer_id = new_producer_id(self._service)
-        self._lanes: dict[str, Lane] = {}
+        self._pulse = Pulse(self._speaker.interval, self._beat)
+        self._producer_id, epoch = new_producer_id(self._service), self._clock()
+        desk = Desk(self._transport, self._book, self._speaker, self._pulse.start, self._control)
+        self._ways: dict[str, Direct | Spooled | Forked] = {
+            "best_effort": BestEffort(desk, self._producer_id, epoch, self._max_block),
+            "blocking": Blocking(desk, self._producer_id, epoch, self._deadline),
+        }
+        if self._place:
+            self._spooled = Forked(self._place.path) if self._spooled else Spooled(desk, self._place, self._service, epoch)
+            self._ways["spooled"] = self._spooled
+        elif isinstance(self._transport, MemoryTransport):
+            self._ways["spooled"] = Rehearsed(desk, self._producer_id, epoch)
 
     def _after_fork(self) -> None:
         self._transport.after_fork()

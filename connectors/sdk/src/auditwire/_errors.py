@@ -5,9 +5,9 @@ AuditwireError
 ├── RegistryError         the schema's id could not be had from the registry
 ├── InvalidEventError     a field is not what the schema says (also a ValueError)
 │   └── EventTooLargeError
-├── QueueFullError        nothing was taken: try again or let the event go
-├── DeliveryError         taken, but Kafka did not store it
-│   └── DeliveryTimeoutError  not known yet (also a TimeoutError)
+├── DeliveryError         Kafka did not store it
+│   ├── DeliveryTimeoutError  not known yet (also a TimeoutError)
+│   └── QueueFullError        nothing was taken: try again or let the event go
 ├── SpoolError            the disk of the spool failed: what the call handed over is not kept
 │   ├── SpoolFullError    nothing was taken: the spool or its disk is full
 │   └── SpoolBusyError    another process has this folder
@@ -15,6 +15,11 @@ AuditwireError
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from auditwire._receipt import Receipt
 
 
 class AuditwireError(Exception):
@@ -37,16 +42,21 @@ class EventTooLargeError(InvalidEventError):
     """The event is too large even with its content cut. Nothing was recorded and no sequence number is used up."""
 
 
-class QueueFullError(AuditwireError):
-    """The local queue is full because Kafka takes events more slowly than they come. Nothing was recorded, no number used."""
-
-
 class DeliveryError(AuditwireError):
-    """The event was taken but Kafka did not store it; its sequence number stays a visible gap. Record it again if it matters."""
+    """The event was taken but Kafka did not store it; its sequence number stays a visible gap. Record it again if it matters.
+
+    ``receipt``: the event's, where `record` itself raised this in mode blocking; else None.
+    """
+
+    receipt: Receipt | None = None
 
 
 class DeliveryTimeoutError(DeliveryError, TimeoutError):
     """Not known yet: the event is still under way and may be stored. Wait again on the same receipt; do not record it again."""
+
+
+class QueueFullError(DeliveryError):
+    """The local queue is full because Kafka takes events more slowly than they come. Nothing was recorded, no number used."""
 
 
 class SpoolError(AuditwireError):

@@ -49,6 +49,16 @@ _OFFERED = (
     EventType("approval.rejected", "A person refused.", (*_APPROVAL, "approver_id", "reason")),
     EventType("approval.modified", "A person let it happen with other arguments.", (*_APPROVAL, "approver_id", "tool_args")),
     EventType("approval.expired", "Nobody decided in time.", _APPROVAL),
+    EventType(
+        "auditwire.producer.heartbeat",
+        "Nobody does: the SDK, every minute in each lane that was used (tenant and mode). `dropped` counts what was not taken.",
+        ("attributes",),
+    ),
+    EventType(
+        "auditwire.producer.closed",
+        "Nobody does: the SDK, as the last event of a lane whose client was closed, or whose spool another process took over.",
+        ("attributes",),
+    ),
     EventType("repository.git_operation", "Code was fetched, cloned or pushed.", ("activity", "entity_path", "target_details")),
 )
 EVENT_TYPES: Final[dict[str, EventType]] = {offered.name: offered for offered in _OFFERED}

@@ -8,8 +8,6 @@ import secrets
 import socket
 import time
 
-from auditwire._event import producer_start
-
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
 
@@ -36,16 +34,10 @@ def new_producer_id(service: str) -> str:
     return f"{_short(service)}/{_short(socket.gethostname())}/{secrets.token_hex(8)}"
 
 
+def spool_producer_id(service: str, spool_id: str) -> str:
+    """``service/spool``: every process that has the folder after another is the same producer, in a later epoch."""
+    return f"{_short(service)}/{spool_id}"
+
+
 def _short(text: str) -> str:
     return text.encode()[:112].decode(errors="ignore")
-
-
-class Lane:
-    """What all events of one tenant have in common: Kafka key, encoded producer and the next number."""
-
-    __slots__ = ("key", "next", "start")
-
-    def __init__(self, tenant: str, producer_id: str, epoch: int) -> None:
-        self.key = f"{tenant}/{producer_id}".encode()
-        self.start = producer_start(producer_id, epoch)
-        self.next = 0

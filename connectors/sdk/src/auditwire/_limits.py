@@ -18,12 +18,12 @@ _NOTE = 64  # bytes that naming one more cut may add
 Cell = tuple[str, int | None]  # a field, or one item of a list field
 
 
-def fitting_parts(event: AuditEvent, observed_at: int | None) -> tuple[bytes, bytes]:
+def fitting_parts(event: AuditEvent, observed_at: int | None, audit_mode: str = "") -> tuple[bytes, bytes]:
     """`encode_parts` of the event, cut to the limits where it must be. Raises InvalidEventError, EventTooLargeError."""
-    head, tail = encode_parts(event, observed_at)
+    head, tail = encode_parts(event, observed_at, audit_mode)
     if len(head) + len(tail) <= FIELD_BYTES and not any(len(getattr(event, name)) > ITEMS for name in _LISTS):
         return head, tail
-    return encode_parts(within_limits(event), observed_at)
+    return encode_parts(within_limits(event), observed_at, audit_mode)
 
 
 def within_limits(event: AuditEvent) -> AuditEvent:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from auditwire._decode import decode
 from auditwire._errors import DeliveryError
 from auditwire._memory import MemoryTransport, Stored
+from auditwire._modes import DEFAULT
 
 NOTICE = (
     "auditwire: DEVELOPMENT MODE: events are printed here and STORED NOWHERE. "
@@ -57,6 +58,8 @@ class PrintTransport(MemoryTransport):
         outcome = self._coloured("32" if event["outcome"] == "success" else "33", event["outcome"])
         where = f"{event['tenant_id']}/{event['source']} #{event['sequence']}"
         known = {n: v for n, v in event.items() if n not in _LEFT_OUT and (v or type(v) in (int, float))}
+        if known.get("audit_mode") == DEFAULT:
+            del known["audit_mode"]
         fields = (f"{self._coloured('2', name + '=')}{_shown(value)}" for name, value in known.items())
         return " ".join(filter(None, (f"{when:%H:%M:%S.%f}", _plain(where), what, outcome, *fields)))
 

@@ -24,15 +24,20 @@ Outcome = Position | DeliveryError
 
 
 class _Era:
-    """State that a forked child must not share with its parent: a lock that may be held, and which side of the fork this is."""
+    """State that a forked child must not share with its parent: a lock that may be held, and which side of the fork this is.
+
+    ``asked``: receipts that somebody waits on, kept alive until they are settled: the spool keeps only weak references.
+    """
 
     def __init__(self) -> None:
         self.number = 0
         self.lock = threading.Lock()
+        self.asked: set[Receipt] = set()
 
     def after_fork(self) -> None:
         self.number += 1
         self.lock = threading.Lock()
+        self.asked = set()
 
 
 _era = _Era()
@@ -45,7 +50,7 @@ class Receipt:
     ``event_id`` and ``tenant_id`` identify the event; ``sequence`` is its number in this producer's gap-free count.
     """
 
-    __slots__ = ("_callbacks", "_era", "_outcome", "_settled", "_why", "event_id", "sequence", "tenant_id")
+    __slots__ = ("__weakref__", "_callbacks", "_era", "_outcome", "_settled", "_why", "event_id", "sequence", "tenant_id")
 
     def __init__(
         self, tenant_id: str, event_id: str, why: Callable[[], str], settled: Callable[[Receipt, Outcome], None]
@@ -91,6 +96,7 @@ class Receipt:
         with _era.lock:
             if self._outcome is None:
                 self._callbacks.append(callback)
+                _era.asked.add(self)
                 return
         callback()
 
@@ -100,6 +106,8 @@ class Receipt:
         with _era.lock:
             self._outcome = outcome
             callbacks, self._callbacks = self._callbacks, []
+            if callbacks:
+                _era.asked.discard(self)
         for callback in callbacks:
             callback()
 

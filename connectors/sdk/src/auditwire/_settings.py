@@ -5,10 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from auditwire import _modes
 from auditwire._errors import ConfigurationError
 from auditwire._kafka import KafkaTransport
+from auditwire._modes import Mode
 from auditwire._print import PrintTransport
+from auditwire._spool_place import SpoolFolder
 from auditwire._transport import Transport
 
 NAMES = (
@@ -21,6 +25,10 @@ NAMES = (
     "AUDITWIRE_SCHEMA_REGISTRY_URL",
     "AUDITWIRE_NAMESPACE",
     "AUDITWIRE_TENANT",
+    "AUDITWIRE_MODE",
+    "AUDITWIRE_SPOOL_DIR",
+    "AUDITWIRE_SPOOL_KEY",
+    "AUDITWIRE_SPOOL_MAX_BYTES",
 )
 PREFIX = "AUDITWIRE_"
 # Beginnings of the service's own names, which may stand in the same environment (`. .auditwire/env`): none of our business.
@@ -33,6 +41,7 @@ OTHERS = (
     "EXTRACT_",
     "INGEST_",
     "LAG_EXPORTER_",
+    "LEDGER_",
     "LOG_FORMAT",
     "METRICS_",
     "MIN_INSYNC_REPLICAS",
@@ -50,7 +59,7 @@ OTHERS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Where events go: ``printed``, or to Kafka; where it and the registry are, and who we are there."""
+    """Where events go: ``printed``, or to Kafka; where it and the registry are, who we are there, and what `record` promises."""
 
     printed: bool
     bootstrap: str
@@ -61,6 +70,8 @@ class Settings:
     password: str
     namespace: str
     tenant: str
+    mode: Mode | dict[str, Mode]
+    spool: SpoolFolder | None
 
     def __repr__(self) -> str:
         return f"Settings(bootstrap={self.bootstrap!r}, username={self.username!r}, namespace={self.namespace!r})"
@@ -104,7 +115,23 @@ def load(env: Mapping[str, str]) -> Settings:
         password=env.get("AUDITWIRE_KAFKA_PASSWORD", ""),
         namespace=env.get("AUDITWIRE_NAMESPACE") or "audit",
         tenant=env.get("AUDITWIRE_TENANT", ""),
+        mode=_modes.parse(env.get("AUDITWIRE_MODE") or _modes.DEFAULT),
+        spool=None if printed else _spool(env),
     )
+
+
+def _spool(env: Mapping[str, str]) -> SpoolFolder | None:
+    """What was spooled for Kafka is never printed: printing clients have no spool."""
+    folder, key = env.get("AUDITWIRE_SPOOL_DIR"), env.get("AUDITWIRE_SPOOL_KEY", "")
+    if not folder:
+        return None
+    try:
+        sealed_with, most = bytes.fromhex(key), int(env.get("AUDITWIRE_SPOOL_MAX_BYTES") or SpoolFolder.max_bytes)
+    except ValueError:
+        raise ConfigurationError(
+            "AUDITWIRE_SPOOL_KEY must be 64 hex digits (`openssl rand -hex 32`) and AUDITWIRE_SPOOL_MAX_BYTES a number"
+        ) from None
+    return SpoolFolder(Path(folder), sealed_with, most)
 
 
 def _refuse_misspelt(env: Mapping[str, str]) -> None:
