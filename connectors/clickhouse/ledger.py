@@ -39,7 +39,6 @@ _COPIED = [
 LEDGER = pa.schema([*_PLACE, *_COPIED, ("checksum", pa.uint64())])
 _INTERVAL = [("tenant_id", pa.string()), ("producer_id", pa.string()), ("producer_epoch", pa.int64())]
 SEQUENCES = pa.schema([*_INTERVAL, ("kind", pa.string()), ("first", pa.int64()), ("last", pa.int64()), *_PLACE])
-SETTINGS: dict[str, str | int] = {"async_insert": 0, "max_insert_threads": 1}
 
 
 @dataclass(frozen=True)
@@ -81,4 +80,4 @@ def write(client: Client, database: str, table: str, rows: pa.RecordBatch) -> No
     """Insert the rows; return means that the server has them. Raises ClickHouseError: write them again."""
     if rows.num_rows:
         sql = f"INSERT INTO {table} ({', '.join(rows.schema.names)}) FORMAT ArrowStream"
-        client.insert(sql, [rows], database=database, **SETTINGS)
+        client.insert(sql, [rows], database=database, async_insert=0, max_insert_threads=1)
