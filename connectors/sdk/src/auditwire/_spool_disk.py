@@ -60,10 +60,11 @@ class Disk:
 
 @dataclass(frozen=True)
 class SpoolControl:
-    """For negative controls and crash models only: ``fsync`` and ``seal`` off, another ``disk``."""
+    """For negative controls and crash models only: what keeps the promise switched off, another ``disk``."""
 
     fsync: bool = True
     seal: bool = True
+    give_up_after_failed_fsync: bool = True
     disk: Disk = field(default_factory=Disk)
 
 

@@ -6,25 +6,26 @@ import fcntl
 import logging
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from auditwire._errors import SpoolBusyError, SpoolError
 from auditwire._spool_disk import SpoolControl, trouble
-from auditwire._spool_frames import HEAD_BYTES, SALT_BYTES, SegmentCipher, derive
+from auditwire._spool_frames import HEAD_BYTES, SALT_BYTES, Frame, SegmentCipher, derive, frames
 from auditwire._spool_mark import Mark
-from auditwire._spool_scan import SUFFIX, Segment, Survey, number_of, survey
+from auditwire._spool_scan import SUFFIX, Segment, Survey, number_of, reader, survey
 
 logger = logging.getLogger("auditwire.spool")
 IDENTITY = struct.Struct("<8s16s8s16s")  # magic, id of the spool, id of the key, check
 IDENTITY_MAGIC = b"AWSPID01"
-DAMAGED = ".damaged"
+DAMAGED, UNFINISHED = ".damaged", ".new"
 
 
 class Folder:
     """Opens the folder (made if missing) and says what it holds in ``survey``. Raises SpoolBusyError, SpoolError."""
 
     def __init__(self, path: Path, key: bytes, control: SpoolControl) -> None:
-        self.path, self._key, self._control, self._disk = path, key, control, control.disk
+        self.path, self._key, self.control, self._disk = path, key, control, control.disk
         try:
             if not path.is_dir():
                 path.mkdir(mode=0o700, parents=True)
@@ -37,30 +38,39 @@ class Folder:
                 done = self.mark.done if self.mark.found else None
                 self.survey = survey(path, key, done, self.mark.durable, sealed=control.seal)
                 self._settle(self.survey)
+                self._secure(self.survey)
             except BaseException:
                 os.close(self._lock)
                 raise
         except OSError as exc:
             raise trouble(exc, "open", path) from None
 
-    def create(self, number: int, first: int) -> tuple[Segment, int]:
-        """A new segment that is in the folder for good, and its descriptor. Raises OSError; nothing is left then."""
+    def create(self, number: int, first: int, copied: Sequence[tuple[Frame, bytes]] = ()) -> tuple[Segment, int]:
+        """A new segment that is in the folder for good, and its descriptor; it gets its name when it is complete.
+
+        Raises OSError; nothing that counts is left then.
+        """
         path = self.path / f"{number:016d}{SUFFIX}"
-        cipher = SegmentCipher(self._key, os.urandom(SALT_BYTES), number, first, sealed=self._control.seal)
-        fd = self._disk.create(path)
+        cipher = SegmentCipher(self._key, os.urandom(SALT_BYTES), number, first, sealed=self.control.seal)
+        data = cipher.header + b"".join(cipher.seal(plain, f.count, f.position, f.durable, f.at) for f, plain in copied)
+        unfinished = path.with_suffix(UNFINISHED)
+        fd = self._disk.create(unfinished)
         try:
-            self._disk.write(fd, cipher.header, 0)
+            self._disk.write(fd, data, 0)
             self.sync_file(fd)
+            self._disk.rename(unfinished, path)
             self._sync(self.path)
         except OSError:
             os.close(fd)
+            self._disk.unlink(unfinished)
             self._disk.unlink(path)
             raise
-        return Segment(number, path, cipher, first, first, HEAD_BYTES), fd
+        end = copied[-1][0].end if copied else first
+        return Segment(number, path, cipher, first, end, len(data)), fd
 
     def sync_file(self, fd: int) -> None:
         """Raises OSError."""
-        if self._control.fsync:
+        if self.control.fsync:
             self._disk.sync(fd)
 
     def truncate(self, fd: int, size: int) -> None:
@@ -101,24 +111,51 @@ class Folder:
         os.close(self._lock)
 
     def _settle(self, found: Survey) -> None:
-        """Cut what is torn, keep aside what is damaged. Raises OSError."""
+        """Cut what is torn, keep aside what is damaged; what was found is durable then. Raises OSError."""
         for path, size in found.torn:
             logger.warning(
                 "the spool %s was cut off in the middle of a write: %s ends at byte %d now", self.path, path.name, size
             )
-            fd = self._disk.open(path)
-            self._disk.truncate(fd, size)
-            self.sync_file(fd)
-            os.close(fd)
+            self._cut(path, size)
         for path in found.strangers:
             aside = path.with_suffix(DAMAGED)
             logger.error("%s is no segment of this spool or its head is damaged; kept as %s", path, aside.name)
             self._disk.rename(path, aside)
-        for path in found.empty:
+        for path in self.path.glob(f"*{UNFINISHED}"):
             self._disk.unlink(path)
         for begin, end, file in found.lost:
             self.keep_aside(file, begin, end)
         self._sync(self.path)
+
+    def _secure(self, found: Survey) -> None:
+        """Write again what the mark does not call durable: it can be read, but after a failed fsync perhaps from memory only."""
+        if not found.segments or (self.mark.found and found.end <= self.mark.durable):
+            return
+        last = found.segments[-1]
+        begin = max(last.first, self.mark.durable)
+        with last.path.open("rb") as file:
+            opened = list(frames(reader(file.fileno()), last.cipher, HEAD_BYTES, last.size))
+        copied = sorted((item for item in opened if begin <= item[0].position < found.end), key=lambda item: item[0].position)
+        try:
+            segment, fd = self.create(self.next_number(), begin, copied)
+        except OSError as exc:
+            logger.warning("cannot write the end of the spool %s again (%s); it is used as it is", self.path, exc.strerror)
+            return
+        os.close(fd)
+        last.end, segment.end = begin, found.end
+        found.segments.append(segment)
+        if not last.path.with_suffix(DAMAGED).exists():
+            last.size = min((frame.offset for frame, _ in copied), default=last.size)
+            self._cut(last.path, last.size)
+
+    def _cut(self, path: Path, size: int) -> None:
+        """Raises OSError."""
+        fd = self._disk.open(path)
+        try:
+            self._disk.truncate(fd, size)
+            self.sync_file(fd)
+        finally:
+            os.close(fd)
 
     def next_number(self) -> int:
         """Behind every number that was given in this folder and can still be seen."""
@@ -165,7 +202,7 @@ class Folder:
         return derive(self._key, b"auditwire spool key id", spool_id, 8)
 
     def _sync(self, folder: Path) -> None:
-        if self._control.fsync:
+        if self.control.fsync:
             self._disk.sync_folder(folder)
 
 

@@ -52,10 +52,10 @@ class SegmentCipher:
         self._sealed = sealed
         self.header = self.head + (self._aes.encrypt(b"\0" * NONCE_BYTES, b"", self.head) if sealed else b"\0" * TAG_BYTES)
 
-    def seal(self, records: Sequence[Record], position: int, durable: int, at: int) -> bytes:
-        plain = b"".join(_parts(records))
+    def seal(self, plain: bytes, count: int, position: int, durable: int, at: int) -> bytes:
+        """A frame of ``count`` records that `pack` made one text of."""
         nonce = os.urandom(NONCE_BYTES - 1) + b"\1"  # never the header's
-        head = FRAME.pack(FRAME_MAGIC, len(plain) + TAG_BYTES, len(records), position, durable, at, nonce)
+        head = FRAME.pack(FRAME_MAGIC, len(plain) + TAG_BYTES, count, position, durable, at, nonce)
         return head + (self._aes.encrypt(nonce, plain, self.head + head) if self._sealed else plain + b"\0" * TAG_BYTES)
 
     def open(self, frame: bytes) -> bytes | None:
@@ -140,6 +140,14 @@ def sealed_size(records: Sequence[Record]) -> int:
     return plain + (FRAME.size + TAG_BYTES) * (2 * plain // FRAME_BYTES + 1)
 
 
+def pack(records: Sequence[Record]) -> bytes:
+    parts: list[bytes] = []
+    for key, value, topic in records:
+        name = topic.encode()
+        parts += (LENGTHS.pack(len(name), len(key), len(value)), name, key, value)
+    return b"".join(parts)
+
+
 def unpack(plain: bytes) -> Iterator[tuple[str, bytes, bytes]]:
     """Topic, key and value of each record of a frame."""
     at = 0
@@ -149,12 +157,3 @@ def unpack(plain: bytes) -> Iterator[tuple[str, bytes, bytes]]:
         ends = at + topic, at + topic + key, at + topic + key + value
         yield plain[at : ends[0]].decode(), plain[ends[0] : ends[1]], plain[ends[1] : ends[2]]
         at = ends[2]
-
-
-def _parts(records: Sequence[Record]) -> Iterator[bytes]:
-    for key, value, topic in records:
-        name = topic.encode()
-        yield LENGTHS.pack(len(name), len(key), len(value))
-        yield name
-        yield key
-        yield value

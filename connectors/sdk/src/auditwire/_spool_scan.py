@@ -37,7 +37,6 @@ class Survey:
     end: int = 0
     lost: list[tuple[int, int, Path | None]] = field(default_factory=list)
     strangers: list[Path] = field(default_factory=list)  # no header that belongs here
-    empty: list[Path] = field(default_factory=list)  # shorter than a header: never had a record
     torn: list[tuple[Path, int]] = field(default_factory=list)  # file, size of its good part
 
 
@@ -63,6 +62,7 @@ def survey(folder: Path, master: bytes, done: int | None, durable: int, *, seale
         expected = _walk(segment, its_runs, later[0].first if later else None, durable, found)
     if expected < durable:
         found.lost.append((expected, durable, None))
+    found.lost = [(max(begin, done or 0), end, path) for begin, end, path in found.lost if end > (done or 0)]
     found.end = max(expected, durable)
     return found
 
@@ -87,7 +87,7 @@ def _segments(folder: Path, master: bytes, found: Survey, *, sealed: bool) -> It
             found.segments.append(segment)
             yield segment
         else:
-            (found.strangers if size > HEAD_BYTES else found.empty).append(path)
+            found.strangers.append(path)
 
 
 def _runs(segment: Segment) -> list[_Run]:

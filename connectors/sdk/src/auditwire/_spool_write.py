@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from auditwire._errors import ClosedError, SpoolError, SpoolFullError
 from auditwire._spool_disk import trouble
 from auditwire._spool_folder import Folder
-from auditwire._spool_frames import HEAD_BYTES, Record, chunks, sealed_size
+from auditwire._spool_frames import HEAD_BYTES, Record, chunks, pack, sealed_size
 from auditwire._spool_scan import Segment
 
 logger = logging.getLogger("auditwire.spool")
@@ -129,7 +129,7 @@ class Writer:
     def _write_frames(self, segment: Segment, fd: int, records: Sequence[Record]) -> None:
         at, position, data = time.time_ns() // 1000, self.written, bytearray()
         for chunk in chunks(records):
-            data += segment.cipher.seal(chunk, position, self.durable, at)
+            data += segment.cipher.seal(pack(chunk), len(chunk), position, self.durable, at)
             position += len(chunk)
         try:
             self._folder.write(fd, bytes(data), segment.size)
@@ -159,7 +159,8 @@ class Writer:
             self._folder.sync_file(fd)
         except OSError as exc:
             with self.lock:
-                self._give_up()
+                if self._folder.control.give_up_after_failed_fsync:
+                    self._give_up()
             raise trouble(exc, "sync", self._folder.path) from None
         with self.lock:
             self._advance(target)
@@ -232,6 +233,7 @@ class Writer:
             return
         self.segments[:] = [s for s in self.segments if s not in gone]
         try:
+            self._folder.mark.write(self.done, self.durable)
             self._folder.delete(gone)
         except OSError as exc:
             logger.warning("cannot delete sent records of the spool %s yet (%s)", self._folder.path, exc.strerror)
