@@ -38,6 +38,16 @@ def test_programs_run(env: dict[str, str], tmp_path: Path, program: str, says: s
     assert done.stderr == ""
 
 
+GUIDE = (ROOT.parents[1] / "docs" / "getting-started-agents.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("program", re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL))
+def test_programs_of_the_guide_run_without_servers(tmp_path: Path, program: str) -> None:
+    done = run(tmp_path, program, {"AUDITWIRE_TRANSPORT": "print"})
+    assert done.returncode == 0, done.stderr
+    assert "tool.invoked" in done.stderr and "not refunded" not in done.stdout
+
+
 def test_the_first_program_has_three_lines_and_runs_without_servers(tmp_path: Path) -> None:
     assert len([line for line in PROGRAMS[0].splitlines() if line]) == 3
     done = run(tmp_path, PROGRAMS[0], {"AUDITWIRE_TRANSPORT": "print"})

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from auditwire._errors import ClosedError, ConfigurationError, DeliveryError
 from auditwire._event import SCHEMA
 from auditwire._receipt import Position
+from auditwire._registry import remembered_id
 from auditwire._registry import schema_id as ask_registry
 from auditwire._transport import Full, Report
 
@@ -32,6 +34,7 @@ class KafkaTransport:
     ``bootstrap``: host:port, comma separated. ``schema_registry_url``: asked once, here. ``delivery_timeout``: seconds after
     which an event that Kafka did not confirm fails. ``queue_events`` and ``queue_bytes`` bound what waits in memory.
     ``linger``: seconds to wait for a fuller request. ``options``: librdkafka settings on top, such as ssl.ca.location.
+    ``schema_memory``: a file that keeps the schema's id for a start at which the registry does not answer.
     Raises RegistryError, ConfigurationError.
     """
 
@@ -51,11 +54,16 @@ class KafkaTransport:
         queue_events: int = 100_000,
         queue_bytes: int = 64 << 20,
         options: dict[str, Any] | None = None,
+        schema_memory: Path | None = None,
     ) -> None:
         self.topic = topic
         self._user = username
         self._bootstrap = bootstrap
-        self._schema_id = ask_registry(schema_registry_url, topic, SCHEMA, connect_timeout)
+        self._schema_id = (
+            remembered_id(schema_registry_url, topic, SCHEMA, connect_timeout, schema_memory)
+            if schema_memory
+            else ask_registry(schema_registry_url, topic, SCHEMA, connect_timeout)
+        )
         self._config: dict[str, Any] = {
             "bootstrap.servers": bootstrap,
             "security.protocol": security_protocol,

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from auditwire._errors import RegistryError
 
+log = logging.getLogger("auditwire")
 _DOCS = ("doc", "class")
+
+
+class _UnreachableError(RegistryError):
+    """Nobody answered, or not sensibly: the id may be right all the same."""
+
+
+def remembered_id(url: str, topic: str, schema: str, timeout: float, memory: Path) -> int:
+    """As `schema_id`; where the registry does not answer, the id that it gave before, kept in the file ``memory``.
+
+    An id is for ever, so this is safe for the same registry, topic and schema. Raises RegistryError.
+    """
+    what = [url, topic, hashlib.sha256(schema.encode()).hexdigest()]
+    try:
+        found = schema_id(url, topic, schema, timeout)
+    except _UnreachableError as error:
+        known = _known(memory, what)
+        if known is None:
+            raise
+        log.warning("%s; events get the schema id %d of before", error, known)
+        return known
+    if _known(memory, what) != found:
+        memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        memory.touch(mode=0o600)
+        memory.write_text(json.dumps([*what, found]), encoding="utf-8")
+    return found
+
+
+def _known(memory: Path, what: list[str]) -> int | None:
+    try:
+        *about, known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return None
+    return int(known) if about == what else None
 
 
 def schema_id(url: str, topic: str, schema: str, timeout: float) -> int:
@@ -42,9 +79,9 @@ def _get(url: str, topic: str, timeout: float) -> Any:
                 f"the schema of {topic}-value is not registered: run `auditwired migrate` first; if it ran, check that "
                 "AUDITWIRE_NAMESPACE is the same here and there and that AUDITWIRE_SCHEMA_REGISTRY_URL carries its whole path"
             ) from None
-        raise RegistryError(f"the schema registry answered {error.code} to GET {url}: check its log and the URL") from None
+        raise _UnreachableError(f"the schema registry answered {error.code} to GET {url}: check its log and the URL") from None
     except (OSError, ValueError) as error:
-        raise RegistryError(
+        raise _UnreachableError(
             f"the schema registry cannot be reached at {url} ({error}): check AUDITWIRE_SCHEMA_REGISTRY_URL and that it runs"
         ) from None
 

@@ -88,6 +88,7 @@ class Settings:
             sasl_mechanism=self.sasl_mechanism,
             username=self.username,
             password=self.password,
+            schema_memory=self.spool.path / "schema.json" if self.spool else None,
         )
 
 
