@@ -33,7 +33,7 @@ class Written(NamedTuple):
 
 class Archive:
     """The store. ``on_object`` hears of each object that is in place (for metrics); ``points`` is called with the name of a step
-    about to happen (fault tests).
+    about to happen (fault tests); ``expect`` may raise RejectedError for an object before it is written.
     """
 
     name = "archive"
@@ -45,8 +45,9 @@ class Archive:
         spill: SpillFolder,
         on_object: Callable[[Written], None] = lambda _: None,
         points: Callable[[str], None] = lambda _: None,
+        expect: Callable[[Part], None] = lambda _: None,
     ) -> None:
-        self.bucket, self.spill, self.on_object, self.points = bucket, spill, on_object, points
+        self.bucket, self.spill, self.on_object, self.points, self.expect = bucket, spill, on_object, points, expect
         self.encoding = threading.Lock()  # one row group in memory at a time, however many partitions close at once
 
     def take_over(self, topic: str, topic_id: str, partition: int) -> ArchiveClaim:
@@ -136,6 +137,7 @@ class ArchiveClaim:
             with self._archive.encoding:
                 parquet.write(path, held.batches(), _file_metadata(plan, held))
             part = Part(key, retention_class, held.count, held.checksum, path.stat().st_size, _sha256(path))
+            self._archive.expect(part)
             try:
                 self._bucket.put(key, path, {**object_metadata(plan, part), "sha256": part.sha256})
                 written = Written(part, adopted=False)

@@ -126,6 +126,18 @@ def object_of(key: str) -> ObjectName | None:
     return ObjectName(found["stem"], *(int(found[n]) for n in ("partition", "start", "end"))) if found else None
 
 
+def place_of(key: str) -> ObjectName | None:
+    """What the key of an object or of a manifest is about; None for another key."""
+    if not key.startswith(RANGES):
+        return object_of(key)
+    try:
+        start, end = range_of(key)
+        topic, topic_id, partition = key.removeprefix(RANGES).split("/")[:-1]
+        return ObjectName(f"{topic}-{topic_id}", int(partition), start, end)
+    except ValueError:
+        return None
+
+
 def stem_of(topic: str, topic_id: str) -> str:
     """How the names of a topic's objects begin."""
     return f"{quote(topic, safe='')}-{quote(topic_id, safe='')}"

@@ -23,6 +23,7 @@ PARTS: dict[str, tuple[str, str]] = {
 TOOLS: dict[str, tuple[str, str]] = {
     "migrate": ("pipeline.migrate", "provision topics, ACLs, schemas, tables and buckets; safe to repeat"),
     "fsck": ("pipeline.fsck", "compare clean topic, ClickHouse and archive by positions and digests"),
+    "rebuild": ("pipeline.rebuild", "make again what ClickHouse or the archive has lost, from the other one or from Kafka"),
     "reference": ("pipeline.reference.command", "check, compare and apply reference data: tenants, agents, tools, controls"),
     "quarantine": ("pipeline.quarantine", "list, show and replay what could not be processed"),
     "archive-sql": ("pipeline.archive_sql", "print the statement that makes the archive a table for DuckDB or ClickHouse"),

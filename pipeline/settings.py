@@ -284,6 +284,19 @@ class Operator(Common, ClickHouse, Archive, Sealing):
     s3_secret_access_key: SecretStr = setting("OPERATOR_S3_SECRET_ACCESS_KEY", "Its secret.")
 
 
+class Rebuild(BaseModel):
+    """`auditwired rebuild`: what it writes with; it reads with the operator's rights. Not used by any running part."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    clickhouse_user: str = setting(
+        "REBUILD_CLICKHOUSE_USER", "ClickHouse user: reads and inserts events and fence, changes and removes nothing.", "rebuild"
+    )
+    clickhouse_password: SecretStr = setting("REBUILD_CLICKHOUSE_PASSWORD", "Its password.")
+    s3_access_key_id: str = setting("REBUILD_S3_ACCESS_KEY_ID", "S3 key: reads the archive bucket and adds objects to it.")
+    s3_secret_access_key: SecretStr = setting("REBUILD_S3_SECRET_ACCESS_KEY", "Its secret.")
+
+
 PARTS: dict[str, type[Common]] = {
     "ingest": Ingest,
     "processor": Processor,
@@ -294,7 +307,7 @@ PARTS: dict[str, type[Common]] = {
     "lag-exporter": LagExporter,
     "reference-publisher": ReferencePublisher,
 }
-ALL: dict[str, type[BaseModel]] = {**PARTS, "migrate": Migrate, "operator": Operator, "reference": Reference}
+ALL: dict[str, type[BaseModel]] = {**PARTS, "migrate": Migrate, "operator": Operator, "reference": Reference, "rebuild": Rebuild}
 
 S = TypeVar("S", bound=BaseModel)
 

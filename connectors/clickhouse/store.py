@@ -42,12 +42,13 @@ WHERE_RANGE = (
 )
 PROVE = f"SELECT count(), uniqExact(kafka_offset), sum(event_digest) FROM events WHERE {WHERE_RANGE}"  # noqa: S608
 STORED = f"SELECT kafka_offset FROM events WHERE {WHERE_RANGE}"  # noqa: S608
+HELD = f"SELECT kafka_offset, event_digest FROM events WHERE {WHERE_RANGE} ORDER BY kafka_offset"  # noqa: S608
 STANDS = """SELECT count(), max(kafka_offset) FROM events
 WHERE kafka_topic_id = {topic_id:String} AND kafka_partition = {partition:UInt16}"""
-FENCE = "(SELECT max((epoch, owner)) FROM fence WHERE topic_id = {topic_id:String} AND partition = {partition:UInt16})"
+FENCE = "(SELECT max((epoch, owner)) FROM fence WHERE topic_id = {guard:String} AND partition = {partition:UInt16})"
 RAISE_FENCE = """INSERT INTO fence (topic_id, partition, epoch, owner)
-VALUES ({topic_id:String}, {partition:UInt16}, {epoch:UInt64}, {owner:String})"""
-EPOCH = "SELECT max(epoch) FROM fence WHERE topic_id = {topic_id:String} AND partition = {partition:UInt16}"
+VALUES ({guard:String}, {partition:UInt16}, {epoch:UInt64}, {owner:String})"""
+EPOCH = "SELECT max(epoch) FROM fence WHERE topic_id = {guard:String} AND partition = {partition:UInt16}"
 RUNNING = "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"
 KILL = "KILL QUERY WHERE startsWith(query_id, {prefix:String}) ASYNC"
 
@@ -99,14 +100,34 @@ class ClickHouseStore:
 
     def take_over(self, topic: str, topic_id: str, partition: int) -> ClickHouseClaim:
         """See `connectors.ranges.Store`."""
-        place: dict[str, str | int] = {"topic_id": topic_id, "partition": partition}
         owner = str(uuid.uuid4())
-        epoch = int(self.ask(EPOCH, place)[0][0]) + 1
-        self.tell(RAISE_FENCE, {**place, "epoch": epoch, "owner": owner})
+        epoch = self._raise_fence(topic_id, partition, owner)
         prefix = f"{self.database}/{topic_id}/{partition}/"
         if self.safety.fence:
             self._wait_for_earlier(prefix)
-        return ClickHouseClaim(self, place, epoch, owner, prefix)
+        return ClickHouseClaim(
+            self, {"topic_id": topic_id, "partition": partition}, epoch, owner, prefix, topic_id, f"{topic_id}/{partition}/"
+        )
+
+    def take_over_for_rebuild(self, topic_id: str, partition: int, beside_sink: bool) -> ClickHouseClaim:
+        """A claim to fill in positions that the sink is done with; earlier rebuilds end here.
+
+        Under the sink's own fence, so that a sink that starts now ends the rebuild; ``beside_sink``, where one runs, under a
+        fence of the rebuilds' own: the caller keeps to positions below what the sink has committed. Raises StoreError.
+        """
+        owner, own = str(uuid.uuid4()), f"{topic_id}/rebuild"
+        epochs = {guard: self._raise_fence(guard, partition, owner) for guard in (topic_id, own)}
+        whole = f"{self.database}/{topic_id}/{partition}/"
+        prefix, guard = f"{whole}rebuild/", own if beside_sink else topic_id
+        self._wait_for_earlier(prefix if beside_sink else whole)
+        place: dict[str, str | int] = {"topic_id": topic_id, "partition": partition}
+        return ClickHouseClaim(self, place, epochs[guard], owner, prefix, guard, f"{prefix}{owner}/")
+
+    def _raise_fence(self, guard: str, partition: int, owner: str) -> int:
+        place: dict[str, str | int] = {"guard": guard, "partition": partition}
+        epoch = int(self.ask(EPOCH, place)[0][0]) + 1
+        self.tell(RAISE_FENCE, {**place, "epoch": epoch, "owner": owner})
+        return epoch
 
     def _wait_for_earlier(self, prefix: str) -> None:
         """Inserts that passed the fence before it was raised are listed by the server until they end."""
@@ -139,13 +160,15 @@ class ClickHouseStore:
 
 @dataclass
 class ClickHouseClaim:
-    """See `connectors.ranges.Claim`."""
+    """See `connectors.ranges.Claim`. ``prefix`` begins the ids of its inserts, ``guard`` names its fence."""
 
     store: ClickHouseStore
     place: dict[str, str | int]
     epoch: int
     owner: str
     prefix: str
+    guard: str
+    tokens: str
     _written: Plan | None = None
 
     def stands_at(self) -> int | None:
@@ -167,12 +190,12 @@ class ClickHouseClaim:
     def _insert(self, plan: Plan, batch: pa.RecordBatch) -> None:
         self.store.points("before_write")
         attempt = plan.attempt if self.store.safety.new_token else 1
-        token = f"{plan.topic_id}/{plan.partition}/{plan.start}-{plan.end}/{attempt}"
+        token = f"{self.tokens}{plan.start}-{plan.end}/{attempt}"
         try:
             self.store.client.insert(
                 insert_sql(self.store.safety.fence),
                 [batch],
-                {**self.place, "epoch": self.epoch, "owner": self.owner},
+                {"guard": self.guard, "partition": plan.partition, "epoch": self.epoch, "owner": self.owner},
                 half_way=lambda: self.store.points("mid_write"),
                 database=self.store.database,
                 query_id=f"{self.prefix}{plan.start}-{plan.end}/{plan.attempt}/{self.epoch}",
@@ -188,6 +211,11 @@ class ClickHouseClaim:
     def _stored(self, plan: Plan) -> npt.NDArray[np.int64]:
         found = self.store.ask(STORED, self._range(plan))
         return np.array([row[0] for row in found], np.int64)
+
+    def held(self, start: int, end: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+        """Offsets that are stored at ``start <= offset < end``, rising, as often as they are, with their digests."""
+        found = self.store.ask(HELD, {**self.place, "start": start, "end": end})
+        return np.array([row[0] for row in found], np.int64), np.array([row[1] for row in found], np.uint64)
 
     def prove(self, plan: Plan) -> Proof:
         if not self.store.safety.read_back:

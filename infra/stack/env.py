@@ -51,8 +51,9 @@ def _stores(st: State) -> dict[str, str]:
         "LEDGER_SINK": "ledger_sink",
         "EXPORT": "export",
         "OPERATOR": "operator",
+        "REBUILD": "rebuild",
     }
-    s3 = {"ADMIN": "admin", "ARCHIVE_SINK": "archive", "EXPORT": "export", "OPERATOR": "operator"}
+    s3 = {"ADMIN": "admin", "ARCHIVE_SINK": "archive", "EXPORT": "export", "OPERATOR": "operator", "REBUILD": "rebuild"}
     postgres = {"ADMIN": "auditwire", "EXPORT": "export", "REFERENCE": "reference", "REFERENCE_PUBLISHER": "reference_publisher"}
     env: dict[str, str] = {}
     for part, user in clickhouse.items():

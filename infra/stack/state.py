@@ -15,8 +15,19 @@ from infra.stack import ports
 
 PARTS = ("ingest", "processor", "clickhouse-sink", "archive-sink", "ledger-sink", "export", "reference-publisher", "lag-exporter")
 KAFKA_USERS = ("admin", "sdk", *PARTS, "operator")
-CLICKHOUSE_USERS = ("ops", "admin", "sink", "ledger_sink", "export", "operator", "analyst", "analyst_demo", "analyst_acme")
-S3_IDENTITIES = ("admin", "archive", "export", "reader", "operator")
+CLICKHOUSE_USERS = (
+    "ops",
+    "admin",
+    "sink",
+    "ledger_sink",
+    "rebuild",
+    "export",
+    "operator",
+    "analyst",
+    "analyst_demo",
+    "analyst_acme",
+)
+S3_IDENTITIES = ("admin", "archive", "rebuild", "export", "reader", "operator")
 POSTGRES_ROLES = ("postgres", "registry", "auditwire", "export", "reference", "reference_publisher")
 
 _PORTS = (

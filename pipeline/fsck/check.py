@@ -115,7 +115,7 @@ class Checker:
         report.elsewhere = sources.elsewhere(self._clickhouse, self._namespace, self._topic_id, known)
         if self._control.objects:
             self._tell("listing the archive")
-            report.add(self._objects(report.partitions, chosen, objects))
+            report.add(self._objects(report.partitions, scope, objects))
         return report
 
     def _partition(
@@ -126,7 +126,9 @@ class Checker:
         low, end = reader.watermarks(self.topic, partition)
         done = {name: marks.get(partition, 0) for name, marks in self._done.items()}
         until = min(end, *done.values(), *([] if scope.until is None else [scope.until]))
-        made = PartitionReport(place, scope.since, max(scope.since, until), low, end, done["clickhouse"], done["archive"])
+        made = PartitionReport(
+            partition, place, scope.since, max(scope.since, until), low, end, done["clickhouse"], done["archive"]
+        )
         topic = CleanTopic(reader, self._registry, self.topic, partition)
         archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, partition)
         book = self._book(report, made, reader, partition, must) if scope.since == 0 and self._control.ledger else None
@@ -218,20 +220,25 @@ class Checker:
             mirror.see(record.offset, record.timestamp, entry)
             yield record.offset, entry
 
-    def _objects(self, partitions: list[PartitionReport], chosen: list[int], listed: set[str]) -> Iterator[Finding]:
-        """What is wrong in the bucket besides the events."""
+    def _objects(self, partitions: list[PartitionReport], scope: Scope, listed: set[str]) -> Iterator[Finding]:
+        """What is wrong in the bucket besides the events; of what was not asked for nothing."""
+        stem, whole = manifest.stem_of(self.topic, self._topic_id), scope == Scope(None, 0, None, scope.window)
+        bounds = {p.partition: (p.since, p.until) for p in partitions}
+
+        def inside(named: manifest.ObjectName) -> bool:
+            since, until = bounds.get(named.partition, (0, 0))
+            return named.stem == stem and since < named.end and named.start < until
+
         for complaint in odd_versions(self._bucket):
-            yield Finding(complaint.kind, complaint.key, complaint.text)
-        stem = manifest.stem_of(self.topic, self._topic_id)
-        bounds = {number: (p.since, p.until) for number, p in zip(chosen, partitions, strict=True)}
+            place = manifest.place_of(complaint.key)
+            if whole or (place is not None and inside(place)):
+                yield Finding(complaint.kind, complaint.key, complaint.text)
         for key in self._bucket.keys(manifest.EVENTS):
             named = manifest.object_of(key)
-            if named is None:
+            if named is None and whole:
                 yield Finding("unknown_object", key, "its name is not one that the archive sink gives")
-            elif named.stem == stem and named.partition in bounds and key not in listed:
-                since, until = bounds[named.partition]
-                if since <= named.start and named.end <= until:
-                    yield Finding("stray_object", key, "no manifest lists it")
+            elif named is not None and key not in listed and inside(named) and named.end <= bounds[named.partition][1]:
+                yield Finding("stray_object", key, "no manifest lists it")
 
 
 def _rejects(reader: PartitionReader, topic: str, partition: int, start: int, end: int) -> Generator[Held, None, None]:

@@ -57,6 +57,7 @@ class Finding:
 class PartitionReport:
     """What was compared of one partition: positions ``since <= offset < until``, of which ``events`` are events."""
 
+    partition: int
     place: str
     since: int
     until: int

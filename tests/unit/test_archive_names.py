@@ -82,3 +82,10 @@ def test_a_topic_made_anew_has_names_of_its_own() -> None:
 @given(st.lists(st.text(max_size=20), min_size=2, max_size=2, unique=True))
 def test_no_two_classes_share_a_key(classes: list[str]) -> None:
     assert len({manifest.object_key(PLAN, c, 0) for c in classes}) == 2
+
+
+def test_the_place_of_an_object_and_of_a_manifest_is_read_back() -> None:
+    key = manifest.object_key(PLAN, "a", 0)
+    place = manifest.ObjectName(manifest.stem_of(PLAN.topic, PLAN.topic_id), 2, 100, 4100)
+    assert manifest.place_of(key) == manifest.place_of(Manifest.of(PLAN, ()).key) == place
+    assert manifest.place_of("ranges/other") is manifest.place_of("events/notes.txt") is None

@@ -227,7 +227,7 @@ def test_raw_records_that_no_ledger_record_covers_are_told() -> None:
     entries[1][1]["lost"] = 2
     book = _book(entries)
     assert (book.findings, book.lost) == ([], 2)
-    shown = str(PartitionReport("t[0]", 0, 90, 0, 100, 95, 90, lost_before_processing=2))
+    shown = str(PartitionReport(0, "t[0]", 0, 90, 0, 100, 95, 90, lost_before_processing=2))
     assert "Kafka deleted 2 raw records before they were processed" in shown
 
 
@@ -274,7 +274,7 @@ def test_a_replay_that_was_processed_names_a_reject_that_is_there() -> None:
 
 def test_a_report_counts_all_and_shows_some() -> None:
     report = Report("t")
-    report.partitions.append(PartitionReport("t[0]", 0, 90, 0, 100, 95, 90, events=80))
+    report.partitions.append(PartitionReport(0, "t[0]", 0, 90, 0, 100, 95, 90, events=80))
     assert report.agrees and "80 events in 1 partitions agree" in report.lines()[-1]
     assert "ends at 100, ClickHouse has committed 95, the archive 90" in report.lines()[0]
     report.add(Finding("missing_in_archive", "t[0]", "", i, i) for i in range(MOST_SHOWN + 50))

@@ -48,6 +48,11 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequ
             *(system.format(t) for t in ("processes", "parts", "tables", "columns")),
         ],
         "ledger_sink": [f"GRANT INSERT ON `{n}`.{table}" for n in namespaces for table in ("ledger", "ledger_sequences")],
+        "rebuild": [
+            *(f"GRANT SELECT, INSERT ON `{n}`.{table}" for n in namespaces for table in ("events", "fence")),
+            "GRANT READ ON FILE",
+            system.format("processes"),
+        ],
         "export": [f"GRANT SELECT ON `{n}`.{view}" for n in namespaces for view in EXPORT_VIEWS],
         "operator": ["GRANT SELECT ON audit*.*", *(system.format(t) for t in ("parts", "tables", "columns"))],
         "analyst": ["GRANT SELECT ON audit*.*"],

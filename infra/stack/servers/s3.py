@@ -115,8 +115,10 @@ class S3(Server):
 def _policies() -> list[dict[str, str]]:
     """What each identity may do. Nobody but `admin` may delete or unlock anything in an archive bucket."""
     read_archive = _policy("archive", _READ_BUCKET, _READ_OBJECT)
+    add_to_archive = _policy("archive", (*_READ_BUCKET, "ListBucketMultipartUploads"), (*_READ_OBJECT, *_WRITE_OBJECT))
     policies = {
-        "archive": _policy("archive", (*_READ_BUCKET, "ListBucketMultipartUploads"), (*_READ_OBJECT, *_WRITE_OBJECT)),
+        "archive": add_to_archive,
+        "rebuild": add_to_archive,
         "export": _policy("extracts", ("ListBucket", "GetBucketLocation"), ("GetObject", "DeleteObject", *_WRITE_OBJECT)),
         "reader": read_archive,
         "operator": read_archive,

@@ -1,0 +1,23 @@
+"""What both rebuilds are asked for, and what they refuse with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class RebuildError(Exception):
+    """It cannot be rebuilt, or not now; the text says what to do. What was rebuilt before stays."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Positions ``since <= offset < until`` (None: as far as it goes), ``step`` at once. ``tell`` hears of progress, ``points``
+    the name of each step that is done or about to be (fault tests).
+    """
+
+    since: int
+    until: int | None
+    step: int
+    tell: Callable[[str], None]
+    points: Callable[[str], None] = lambda _: None
