@@ -178,11 +178,10 @@ class Lane:
         """Chunks that continue at the position, until the batch is full or the linger is over."""
         taken: list[Chunk] = []
         events = size = 0
-        position, until = self.position or 0, 0.0
+        position, until, lost = self.position or 0, 0.0, time.monotonic() + self._host.lost_after
         while self._owned and events < self._host.batch_events and size < BATCH_BYTES:
-            patience = max(0.0, until - time.monotonic()) if taken else self._host.lost_after
-            try:
-                chunk = await self._next(patience)
+            try:  # chunks that do not fit give no new patience: under traffic they come without end
+                chunk = await self._next(max(0.0, (until if taken else lost) - time.monotonic()))
             except TimeoutError:
                 if not taken:
                     self._starved()

@@ -191,3 +191,27 @@ def test_sessions_that_come_and_go_are_no_progress() -> None:
 
     drive(work, tried)
     assert len(set(seen)) == 1, "health looks at how long the position has not moved"
+
+
+def test_a_lost_chunk_is_asked_for_again_although_others_keep_coming() -> None:
+    async def main() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            host = Host(pool, Budget(1 << 30), 10**6, 0.0, lambda: None, lambda code, why: None, lost_after=0.2)
+            lane, lost = Lane("raw[0]", Memory(), host, None), False
+            async with asyncio.timeout(20):
+                while lane.position != 0:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+                while lane.position == 0:
+                    start = lane.edge or 0
+                    chunk = Chunk(
+                        lane, start, start + SIZE, [Record(0, n, 1, None, (), b"") for n in range(start, start + SIZE)], SIZE
+                    )
+                    lane.handed(chunk)
+                    if lost or start:
+                        lane.offer(chunk)
+                    lost = True
+                    await asyncio.sleep(0.005)
+            lane.revoke()
+            await lane.task
+
+    run(main())
