@@ -5,7 +5,7 @@ SOURCES := schemas connectors pipeline infra examples tests bench
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check tools test up feed down status demo bench-e2e bench-faults bench-export clean
+.PHONY: help install fmt check tools test up feed down status demo faults bench-e2e bench-export clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ tools: ## what only tests need of this machine, a Chromium and promtool (`make t
 test: install tools ## the whole suite, real servers and a real browser included
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+faults: install ## break the running pipeline on purpose, 60 runs of 5 faults; FAULTS="--runs 6 --seed 2" for less (docs/faults.md)
+	$(BIN)/python -m tests.faults.harness $(or $(FAULTS),--runs 60)
+
 demo: install ## from an agent's action to a compliance extract, then nothing left running
 	@$(BIN)/python -m infra.demo
 
@@ -49,9 +52,6 @@ down: ## end what `make up` started; data stay
 
 bench-e2e: install ## the whole path under load: throughput, latency, and that nothing is lost or doubled
 	$(BIN)/python -m bench.e2e
-
-bench-faults: install ## the same while every server and part is killed three times, some frozen past their session timeout
-	$(BIN)/python -m bench.e2e --faults
 
 bench-export: install ## an extract of 5 million events: memory, progress, the same bytes although the service is killed twice
 	$(BIN)/python -m bench.export

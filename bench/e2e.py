@@ -2,8 +2,7 @@
 
 Checks: acknowledged ⊆ stored ⊆ attempted, no (tenant, event id) twice, ClickHouse = archive = extract = clean topic as
 positions and digests. Prints events/s per stage, CPU seconds per million events per process, emit → queryable p50 and p99.
-Exit code 1 when a check fails. With --faults every server and part is killed with SIGKILL three times, and processor and
-sinks are frozen past their session timeout, while the load goes on.
+Exit code 1 when a check fails. `make faults` does the like while everything is broken on purpose.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -26,7 +24,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.nemesis import Nemesis
 from bench.oracle import claims
 from bench.places import all_places
 from bench.watch import Offsets, Probe, cpu_seconds, percentile
@@ -35,12 +32,7 @@ from infra.stack.supervisor import Supervisor
 from pipeline import settings
 
 TENANTS = ["bench-a", "bench-b", "demo", "probe"]
-SERVERS = ["kafka", "registry", "clickhouse", "s3", "postgres"]
-PARTS = ["ingest", "processor", "clickhouse-sink", "archive-sink", "export"]
-FROZEN = ["processor", "clickhouse-sink", "archive-sink"]
 TUNING = {"AUDITWIRE_ARCHIVE_SINK_FLUSH_SECONDS": "10"}
-# Session timeout of processor and sinks is 10 s by default.
-FREEZE_SECONDS = 15.0
 
 
 def main() -> int:
@@ -50,12 +42,7 @@ def main() -> int:
     )
     parser.add_argument("--sdk-events", type=int, default=200_000)
     parser.add_argument("--receiver-events", type=int, default=20_000)
-    parser.add_argument("--faults", action="store_true", help="kill and freeze everything while it runs")
-    parser.add_argument("--kills", type=int, default=3, help="SIGKILLs of each part and server with --faults")
-    parser.add_argument(
-        "--seconds", type=float, default=0.0, help="spread the load over so long (default: as fast as it goes; 420 with --faults)"
-    )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=0.0, help="spread the load over so long (default: as fast as it goes)")
     parser.add_argument("--keep", action="store_true", help="keep the state directory")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     args = parser.parse_args()
@@ -73,10 +60,9 @@ def main() -> int:
 
 
 def run(args: argparse.Namespace, directory: Path, console: Console) -> dict[str, Any]:
-    """Start everything, load it, disturb it, wait until it is stored, compare. Returns the figures."""
+    """Start everything, load it, wait until it is stored, compare. Returns the figures."""
     stack = Stack(directory / "state")
     token = _principal(directory / "state", stack)
-    seconds = args.seconds or (420.0 if args.faults else 0.0)
     started = time.monotonic()
     with Supervisor(
         stack, own.settings_for(TUNING, stack.env, False), lambda text: console.print(text.splitlines()[0], style="dim")
@@ -86,15 +72,11 @@ def run(args: argparse.Namespace, directory: Path, console: Console) -> dict[str
         over = threading.Event()
         probe, offsets = Probe(seen, over.is_set), Offsets(settings.load(settings.Operator, seen))
         probe.start()
-        steady = [] if args.faults else _steady(seen, directory, probe)
-        nemesis = Nemesis(up, SERVERS + PARTS, FROZEN, args.kills, FREEZE_SECONDS, args.seed)
+        steady = _steady(seen, directory, probe)
         pids = {name: up.pid(name) for name in stack.names}
-        before, load_start = ({} if args.faults else cpu_seconds(pids)), time.monotonic()
-        loads = _loads(args, seconds, seen, directory)
-        fault_thread = threading.Thread(target=_disturb, args=(nemesis, over.is_set, console), daemon=True)
-        if args.faults:
-            fault_thread.start()
-        while any(load.poll() is None for load in loads) or fault_thread.is_alive():
+        before, load_start = cpu_seconds(pids), time.monotonic()
+        loads = _loads(args, args.seconds, seen, directory)
+        while any(load.poll() is None for load in loads):
             offsets.poll()
             time.sleep(0.2)
         load_seconds = time.monotonic() - load_start
@@ -103,27 +85,23 @@ def run(args: argparse.Namespace, directory: Path, console: Console) -> dict[str
         probe.join(60)
         offsets.drained(300)
         console.print(f"everything is stored {time.monotonic() - load_start:.1f} s after the load began; comparing")
-        after = {} if args.faults else cpu_seconds(pids)
+        after = cpu_seconds(pids)
         said = [json.loads(load.communicate()[0]) for load in loads]
         places, differences, stored = all_places(seen, token, TENANTS, directory)
         total = args.sdk_events + args.receiver_events
         figures = {
             "load": said,
             "load_seconds": load_seconds,
-            "events_per_second": {s: offsets.rate(s, total) for s in offsets.series} if not args.faults else {},
+            "events_per_second": {s: offsets.rate(s, total) for s in offsets.series},
             "cpu_per_million": {n: (after[n] - before[n]) / total * 1e6 for n in before},
             "latency_steady": _latency(steady),
             "latency_load": _latency(probe.seconds[len(steady) :]),
-            "faults": Counter(nemesis.done),
-            "recovery": {n: max(v) for n, v in nemesis.recovery.items()},
             "held": {p.name: len(p) for p in places},
             "differences": differences,
         }
         offsets.close()
     figures |= _sets(directory, stored)
-    wanted = len(SERVERS + PARTS) * args.kills + len(FROZEN) if args.faults else 0
-    figures["missing_faults"] = wanted - len(nemesis.done)
-    figures["ok"] = not (differences or figures["lost"] or figures["invented"] or figures["twice"] or figures["missing_faults"])
+    figures["ok"] = not (differences or figures["lost"] or figures["invented"] or figures["twice"])
     return figures
 
 
@@ -164,13 +142,6 @@ def _steady(seen: dict[str, str], directory: Path, probe: Probe) -> list[float]:
     return list(probe.seconds)
 
 
-def _disturb(nemesis: Nemesis, stop: Any, console: Console) -> None:
-    try:
-        nemesis.run(stop)
-    except TimeoutError as exc:
-        console.print(f"[red]{exc}")
-
-
 def _sets(directory: Path, stored: list[str]) -> dict[str, Any]:
     said, have = claims(directory.glob("claims-*.txt")), set(stored)
     probes = {identity for identity in have if identity.startswith("probe ")}
@@ -193,7 +164,7 @@ def _latency(seconds: list[float]) -> dict[str, float]:
 def tables(figures: dict[str, Any]) -> Table:
     """The figures for people."""
     table = Table("figure", "value", title="End to end: " + ("every check held" if figures["ok"] else "A CHECK FAILED"))
-    for name in ("attempted", "acknowledged", "stored", "probes", "lost", "invented", "twice", "missing_faults"):
+    for name in ("attempted", "acknowledged", "stored", "probes", "lost", "invented", "twice"):
         table.add_row(name, f"{figures[name]:,}")
     for name, count in figures["held"].items():
         table.add_row(f"positions in {name}", f"{count:,}")
@@ -211,8 +182,6 @@ def tables(figures: dict[str, Any]) -> Table:
         table.add_row(
             f"emit → queryable, {name[8:]}", f"p50 {found['p50']:.2f} s, p99 {found['p99']:.2f} s ({found['probes']} probes)"
         )
-    for fault, count in sorted(figures["faults"].items()):
-        table.add_row(f"fault: {fault}", f"{count} ×, longest recovery {figures['recovery'][fault.split()[1]]:.1f} s")
     return table
 
 

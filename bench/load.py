@@ -29,12 +29,12 @@ class Pace:
     """Holds the caller to ``rate`` events per second (0: no limit)."""
 
     def __init__(self, rate: float) -> None:
-        self._rate, self._start, self._count = rate, time.monotonic(), 0
+        self.rate, self._start, self._count = rate, time.monotonic(), 0
 
     def step(self, count: int = 1) -> None:
         self._count += count
-        if self._rate:
-            ahead = self._start + self._count / self._rate - time.monotonic()
+        if self.rate:
+            ahead = self._start + self._count / self.rate - time.monotonic()
             if ahead > 0.01:
                 time.sleep(ahead)
 

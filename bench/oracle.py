@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from connectors import avro
 
+OWN_EVENTS = ("export.", "auditwire.")
 POSITION = np.dtype([("partition", "<i4"), ("offset", "<i8"), ("digest", "<u8")])
 
 
@@ -88,7 +89,7 @@ def claims(files: Iterable[Path]) -> Claims:
 
 
 def identities(batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
-    """ "tenant event_id" of each row that a producer of the benchmark sent (the export service records its own events too)."""
+    """ "tenant event_id" of each row that a producer sent on purpose (export service and SDK record events of their own too)."""
     for batch in batches:
         rows = zip(*(batch.column(c).to_pylist() for c in ("tenant_id", "event_id", "event_type")), strict=True)
-        yield from (f"{tenant} {event_id}" for tenant, event_id, kind in rows if not kind.startswith("export."))
+        yield from (f"{tenant} {event_id}" for tenant, event_id, kind in rows if not kind.startswith(OWN_EVENTS))

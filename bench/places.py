@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import schemas
-from bench.oracle import Held, compare, held, identities
+from bench.oracle import OWN_EVENTS, Held, compare, held, identities
 from connectors import avro, parquet
 from connectors.clickhouse.client import Client
 from connectors.clickhouse.store import read_events
@@ -108,21 +108,21 @@ def _finished(client: httpx.Client, job: str, seconds: float = 300) -> str:
         time.sleep(0.2)
 
 
-def without_export(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Without the export service's own audit events: they go on being written while we compare."""
+def settled(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Without the export service's own events and the heartbeats of producers: they go on being written while we compare."""
     for batch in batches:
         kinds = batch.column("event_type").to_pylist()
-        yield batch.filter(pa.array([not kind.startswith("export.") for kind in kinds]))
+        yield batch.filter(pa.array([not kind.startswith(OWN_EVENTS) for kind in kinds]))
 
 
 def all_places(env: Mapping[str, str], token: str, tenants: list[str], folder: Path) -> tuple[list[Held], list[str], list[str]]:
     """What each place holds, the differences (empty: all equal), and the identities in ClickHouse."""
     values = settings.load(settings.Operator, env)
     places = [
-        held("extract", without_export(extract(env, token, tenants, folder))),
-        held("clean topic", without_export(topic(values))),
-        held("ClickHouse", without_export(clickhouse(values))),
-        held("archive", without_export(archive(values))),
+        held("extract", settled(extract(env, token, tenants, folder))),
+        held("clean topic", settled(topic(values))),
+        held("ClickHouse", settled(clickhouse(values))),
+        held("archive", settled(archive(values))),
     ]
     differences = [str(d) for other in (0, 2, 3) if (d := compare(places[1], places[other])) and (d.only_left or d.only_right)]
     return places, differences, list(identities(clickhouse(values)))

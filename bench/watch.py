@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from auditwire import AuditClient, AuditEvent
 from connectors.kafka import cluster_of, consumer_config
-from connectors.kafka_read import PartitionReader
+from connectors.kafka_read import PartitionReader, ReadError
 from pipeline import settings
 
 STAGES = {"processor": "raw", "clickhouse-sink": "events", "archive-sink": "events"}
@@ -22,9 +22,9 @@ STAGES = {"processor": "raw", "clickhouse-sink": "events", "archive-sink": "even
 
 @dataclass
 class Offsets:
-    """Total committed offset of each stage over time, and what it has to reach."""
+    """Total committed offset of each stage over time, and what it has to reach. ``values``: of a user who may read the topics."""
 
-    values: settings.Operator
+    values: settings.Migrate | settings.Operator
     series: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: {s: [] for s in STAGES})
 
     def __post_init__(self) -> None:
@@ -35,24 +35,31 @@ class Offsets:
 
     def poll(self) -> bool:
         """Note where each stage stands; True when all have reached the end of their input. False while Kafka does not answer."""
-        level = True
-        for stage, suffix in STAGES.items():
-            topic, client = f"{self.values.namespace}.{suffix}", self._clients[stage]
-            try:
-                done = client.committed([TopicPartition(topic, p) for p in self._partitions], timeout=5)
-                ends = [client.get_watermark_offsets(TopicPartition(topic, p), timeout=5)[1] for p in self._partitions]
-            except KafkaException:
-                return False
-            at = [max(0, p.offset) for p in done]
-            self.series[stage].append((time.monotonic(), sum(at)))
-            level = level and all(
-                self._nothing_between(topic, p, *both) for p, *both in zip(self._partitions, at, ends, strict=True)
-            )
-        return level
+        try:
+            level = [self.reached(stage, self.ends(stage)) for stage in STAGES]
+        except (KafkaException, ReadError):
+            return False
+        return all(level)
+
+    def ends(self, stage: str) -> list[int]:
+        """The end of each partition of a stage's input. Raises KafkaException."""
+        topic, client = self._input(stage), self._clients[stage]
+        return [client.get_watermark_offsets(TopicPartition(topic, p), timeout=5)[1] for p in self._partitions]
+
+    def reached(self, stage: str, ends: Sequence[int]) -> bool:
+        """Note where a stage stands; whether it has done its input up to ``ends``. Raises KafkaException, ReadError."""
+        topic = self._input(stage)
+        done = self._clients[stage].committed([TopicPartition(topic, p) for p in self._partitions], timeout=5)
+        at = [max(0, p.offset) for p in done]
+        self.series[stage].append((time.monotonic(), sum(at)))
+        return all(self._nothing_between(topic, *each) for each in zip(self._partitions, at, ends, strict=True))
+
+    def _input(self, stage: str) -> str:
+        return f"{self.values.namespace}.{STAGES[stage]}"
 
     def _nothing_between(self, topic: str, partition: int, at: int, end: int) -> bool:
         """Whether ``at … end`` holds transaction markers only: a committed offset stays before the last of them."""
-        if at >= end or end - at > 8 or topic.endswith(".raw"):
+        if at >= end or end - at > 100:
             return at >= end
         with PartitionReader(cluster_of(dict(self.values)), f"{self.values.namespace}-operator") as reader:
             return not any(True for _ in reader.read(topic, partition, at, end))

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.stack import child, install
@@ -32,6 +32,8 @@ class Place:
     state: State
     fast_jvm: bool
     namespaces: tuple[str, ...]
+    advertised: dict[str, int] = field(default_factory=dict)
+    """Server → port of a proxy in front of it that it is to name to clients (tests)."""
 
 
 class Server(ABC):

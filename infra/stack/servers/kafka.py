@@ -25,6 +25,7 @@ class Kafka(Server):
         values = {
             "directory": self.data,
             "kafka": self.ports["kafka"],
+            "advertised": self.place.advertised.get("kafka", self.ports["kafka"]),
             "controller": self.ports["kafka_controller"],
             "admin_password": self.secrets["kafka_admin"],
             "controller_password": self.secrets["kafka_controller"],

@@ -1,0 +1,300 @@
+"""A whole pipeline that can be broken: servers, supervised parts, wires between them, a steady load, spare instances."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from confluent_kafka import KafkaException
+
+from bench.watch import Offsets
+from connectors.kafka import Cluster, cluster_of
+from connectors.kafka_read import ReadError
+from infra.stack import Stack, env, own, parts, ports, supervisor
+from infra.stack.servers.clickhouse import ClickHouse
+from infra.stack.supervisor import Supervisor
+from pipeline import settings
+from tests.faults.harness.controls import Control
+from tests.wire import Wire
+
+SERVERS = ("kafka", "registry", "clickhouse", "s3", "postgres")
+PARTS = ("ingest", "processor", "clickhouse-sink", "archive-sink", "ledger-sink")
+WIRED = {
+    "clickhouse": "AUDITWIRE_CLICKHOUSE_URL",
+    "s3": "AUDITWIRE_S3_ENDPOINT",
+    "registry": "AUDITWIRE_SCHEMA_REGISTRY_URL",
+}
+SESSION_SECONDS = 6.0
+TUNING = {
+    "AUDITWIRE_ARCHIVE_SINK_FLUSH_SECONDS": "4",
+    "AUDITWIRE_CLICKHOUSE_SINK_FLUSH_MS": "200",
+    "AUDITWIRE_PROCESSOR_LINGER_MS": "20",
+    **{f"AUDITWIRE_{part}_SESSION_TIMEOUT_MS": "6000" for part in ("PROCESSOR", "CLICKHOUSE_SINK", "ARCHIVE_SINK")},
+}
+SMALL_DISK = 'mkdir -p "$0" && mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"'
+Say = Callable[[str], None]
+
+
+class NotSettled(Exception):  # noqa: N818
+    """Something did not happen in time; the text says what."""
+
+
+@dataclass
+class Load:
+    """The process that produces; its claims stay when it is killed."""
+
+    env: Mapping[str, str]
+    folder: Path
+    rate: float
+    serial: int = 0
+    process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self.serial += 1
+        argv = [sys.executable, "-m", "tests.faults.harness.load", "--seed", str(self.serial), "--rate", str(self.rate)]
+        argv += ["--claims", str(self.folder / f"claims-{self.serial}.txt")]
+        log = (self.folder / f"load-{self.serial}.log").open("wb")
+        self.process = subprocess.Popen(
+            argv, env={**_foreign(), **self.env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        log.close()
+        self.tell("go")
+
+    def tell(self, command: str, seconds: float = 400) -> dict[str, int]:
+        """A command of `tests.faults.harness.load`, and its answer."""
+        process = cast(subprocess.Popen[str], self.process)
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(command + "\n")
+        process.stdin.flush()
+        if not select.select([process.stdout], [], [], seconds)[0]:
+            raise NotSettled(f"the load does not answer {command!r} after {seconds:.0f} s")
+        if not (line := process.stdout.readline()):
+            raise NotSettled("the load has ended: look at its log")
+        return cast(dict[str, int], json.loads(line))
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@dataclass
+class World:
+    """``with World(folder, …) as world``: everything answers and the load runs. ``say`` hears of what dies and comes back."""
+
+    folder: Path
+    off: Control | None = None
+    rate: float = 300.0
+    say: Say = lambda text: None
+    fast_jvm: bool = False
+    wires: dict[str, Wire] = field(default_factory=dict)
+    spares: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self._exits = ExitStack()
+        try:
+            self._start()
+        except BaseException:
+            self._exits.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self._exits.close()
+
+    def _start(self) -> None:
+        self.stack = Stack(self.folder / "state", fast_jvm=self.fast_jvm)
+        kafka = self.wires["kafka"] = self._exits.enter_context(Wire(self.stack.env["AUDITWIRE_KAFKA_BOOTSTRAP"]))
+        self.stack.place.advertised["kafka"] = kafka.port
+        for name, setting in WIRED.items():
+            self.wires[name] = self._exits.enter_context(Wire(self.stack.env[setting]))
+        wired = {setting: _through(self.stack.env[setting], self.wires[name]) for name, setting in WIRED.items()}
+        wired["AUDITWIRE_KAFKA_BOOTSTRAP"] = f"127.0.0.1:{kafka.port}"
+        self.env = {**own.settings_for(TUNING, self.stack.env, False), **wired}
+        supervisor.LONGEST_PAUSE = 1.0  # they die often here, and it is not this pause that is measured
+        commands = {part: self.command(part) for part in PARTS}
+        self.up = self._exits.enter_context(Supervisor(self.stack, self.env, self.say, commands=commands))
+        self.progress = Offsets(settings.load(settings.Migrate, self.direct))
+        self._exits.callback(self.progress.close)
+        spool = {"AUDITWIRE_SPOOL_DIR": str(self.folder / "spool"), "AUDITWIRE_SPOOL_KEY": "5f" * 32}
+        self.load = Load({**env.looker_in(self.stack.state, self.env), **spool}, self.folder, self.rate)
+        self._exits.callback(self.load.kill)
+        self.load.start()
+
+    @property
+    def direct(self) -> dict[str, str]:
+        """Every setting, past the wires but Kafka's, which it advertises: for those who look and for operators."""
+        return {**self.env, **{setting: self.stack.env[setting] for setting in WIRED.values()}}
+
+    def command(self, part: str, name: str = "") -> list[str]:
+        """How a part is started: with hooks for faults where it has named points, on a small disk where it needs one."""
+        if part in ("ingest", "ledger-sink"):
+            return [sys.executable, "-m", "pipeline", part]
+        off = self.off.parts.get(part, ()) if self.off else ()
+        argv = [sys.executable, "-m", "tests.faults.harness.part", part, str(self.orders(part)), *off]
+        if part == "archive-sink":
+            spill = self.folder / "state" / ("spill" + name)
+            return ["unshare", "-rm", "sh", "-c", SMALL_DISK, str(spill), *argv]
+        return argv
+
+    def orders(self, part: str) -> Path:
+        """Where a part looks for what to do to itself; see `tests.faults.harness.part`."""
+        return self.folder / f"orders-{part}"
+
+    def order(self, part: str, text: str, seconds: float = 60.0) -> None:
+        """Give an order and wait until it is carried out."""
+        path = self.orders(part)
+        draft = path.with_suffix(".draft")
+        draft.write_text(text, encoding="ascii")
+        draft.rename(path)
+        try:
+            self.until(lambda: not path.exists(), seconds, f"{part} did not come to {text!r}")
+        finally:
+            path.unlink(missing_ok=True)
+
+    def send(self, name: str, number: int) -> int:
+        """A signal to a part or server; its process id."""
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def pid(self, name: str) -> int:
+        """Waits until the part or server runs."""
+        self.until(lambda: self.stack.pid(name) is not None, 60, f"{name} does not run")
+        return cast(int, self.stack.pid(name))
+
+    def back(self, name: str, old: int | None = None, seconds: float = 150.0) -> None:
+        """Wait until it answers, as another process than ``old``."""
+        self.until(
+            lambda: self.stack.pid(name) not in (None, old) and self.stack.answers(name), seconds, f"{name} does not answer"
+        )
+
+    def frozen(self, *names: str) -> str:
+        """Wait until one of these instances is stopped by a signal; its name."""
+        self.until(lambda: any(_stopped(self.stack.pid(name)) for name in names), 60, f"none of {names} stops")
+        return next(name for name in names if _stopped(self.stack.pid(name)))
+
+    @contextmanager
+    def spare(self, part: str, **overrides: str) -> Iterator[str]:
+        """A second instance, which answers; it ends cleanly. Gives its name."""
+        name = self.spares.get(part)
+        if name is None:
+            name = self.spares[part] = f"{part}-2"
+            self.stack.add(self._second(part, name, overrides))
+        self.stack.launch(name)
+        try:
+            self.stack.wait(name)
+            yield name
+        finally:
+            self.stack.stop(name)
+
+    def _second(self, part: str, name: str, overrides: Mapping[str, str]) -> parts.Part:
+        first, second = ports.pick(2, self.stack.state.ports.values())
+        own_places = {
+            "AUDITWIRE_INGEST_LISTEN": f"127.0.0.1:{second}",
+            "AUDITWIRE_ARCHIVE_SINK_SPILL_DIR": str(self.folder / "state" / "spill-2"),
+            "AUDITWIRE_PROCESSOR_DATA_DIR": str(self.folder / "state" / "faust-2"),
+        }
+        environment = parts.environment_of(part, {**self.env, **own_places, **overrides}, self.stack.place)
+        environment["AUDITWIRE_ADMIN_LISTEN"] = f"127.0.0.1:{first}"
+        return parts.Part(self.stack.place, name, environment, self.command(part, "-2"))
+
+    def spare_environment(self, part: str) -> Mapping[str, str]:
+        """Settings of the second instance."""
+        return self.stack.servers[self.spares[part]].environment()
+
+    def health(self, part: str) -> str:
+        """What /healthz says when it is not well; empty when it is."""
+        import urllib.error
+        import urllib.request
+
+        try:
+            with urllib.request.urlopen(cast(parts.Part, self.stack.servers[part]).admin + "/healthz", timeout=5):
+                return ""
+        except urllib.error.HTTPError as refusal:
+            return str(json.loads(refusal.read())["reason"])
+        except OSError:
+            return "no answer"
+
+    def log(self, part: str) -> str:
+        return self.stack.log(part).read_text(errors="replace")
+
+    def clickhouse(self, sql: str) -> str:
+        """As the stack's own user, who may do what no part may."""
+        return cast(ClickHouse, self.stack.servers["clickhouse"]).query(sql)
+
+    def cluster(self, model: type[settings.Common]) -> Cluster:
+        """Kafka as the user of a part or tool."""
+        return cluster_of(dict(settings.load(model, self.direct)))
+
+    def until(self, holds: Callable[[], object], seconds: float, what: str) -> float:
+        """Seconds until it held. Raises NotSettled."""
+        began = time.monotonic()
+        while not holds():
+            if time.monotonic() - began > seconds:
+                raise NotSettled(f"{what} ({seconds:.0f} s)")
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def recover(self, seconds: float) -> None:
+        """Wait until everything that is in the raw topic now is stored in both places. Raises NotSettled."""
+        deadline = time.monotonic() + seconds
+        ends = self._asked(lambda: self.progress.ends("processor"), deadline)
+        self._reached(["processor"], ends, deadline)
+        ends = self._asked(lambda: self.progress.ends("clickhouse-sink"), deadline)
+        self._reached(["clickhouse-sink", "archive-sink"], ends, deadline)
+
+    def _reached(self, stages: Sequence[str], ends: list[int], deadline: float) -> None:
+        for stage in stages:
+            while not self._asked(lambda stage=stage: (self.progress.reached(stage, ends),), deadline)[0]:  # type: ignore[misc]
+                if time.monotonic() > deadline:
+                    at = self.progress.series[stage][-1][1]
+                    raise NotSettled(f"{stage} stands at {at} of {sum(ends)} offsets: {self.health(stage)}")
+                time.sleep(0.1)
+
+    def _asked(self, ask: Callable[[], Any], deadline: float) -> Any:
+        while True:
+            try:
+                return ask()
+            except (KafkaException, ReadError) as exc:
+                if time.monotonic() > deadline:
+                    raise NotSettled(f"Kafka does not tell where the groups stand: {exc}") from None
+                time.sleep(0.2)
+
+
+def _foreign() -> dict[str, str]:
+    """Our environment without settings of Auditwire."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(settings.PREFIX)}
+
+
+def _through(url: str, wire: Wire) -> str:
+    """The same URL by way of a wire."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://127.0.0.1:{wire.port}/{rest.partition('/')[2]}".rstrip("/")
+
+
+def _stopped(pid: int | None) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
+def resume(pid: int) -> None:
+    """SIGCONT, where the process is still there."""
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        return
