@@ -42,9 +42,7 @@ class Cluster:
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,
             "socket.keepalive.enable": True,
-            # Otherwise (KIP-899) a client that has lost every broker forgets them, and in librdkafka 2.16 a transaction waits
-            # for ever for the group coordinator it had remembered. Where all addresses change, a restart of the part finds them.
-            "metadata.recovery.strategy": "none",
+            "metadata.recovery.strategy": "none",  # docs/decisions/0006
             "log_level": 3,
             **{name if name in CALLBACKS else name.replace("_", "."): value for name, value in extra.items()},
         }
@@ -71,6 +69,7 @@ def producer_config(cluster: Cluster, **extra: Any) -> Config:
             "partitioner": "murmur2_random",
             "compression_type": "zstd",
             "linger_ms": 5,
+            "metadata_recovery_strategy": "none" if "transactional_id" in extra else "rebootstrap",
             **extra,
         }
     )
@@ -88,6 +87,7 @@ def consumer_config(cluster: Cluster, group: str, **extra: Any) -> Config:
         "auto_offset_reset": "error",
         "isolation_level": "read_committed",
         "check_crcs": True,
+        "metadata_recovery_strategy": "rebootstrap",
     }
     return cluster.config(**{**base, **extra})
 
