@@ -23,6 +23,8 @@ PARTS: dict[str, tuple[str, str]] = {
 TOOLS: dict[str, tuple[str, str]] = {
     "migrate": ("pipeline.migrate", "provision topics, ACLs, schemas, tables and buckets; safe to repeat"),
     "fsck": ("pipeline.fsck", "compare clean topic, ClickHouse and archive by positions and digests"),
+    "completeness": ("pipeline.completeness_command", "up to when nothing of a tenant's events is missing, and what is"),
+    "producer": ("pipeline.producer_command", "declare a producer dead that will not be heard again; list such statements"),
     "rebuild": ("pipeline.rebuild", "make again what ClickHouse or the archive has lost, from the other one or from Kafka"),
     "reference": ("pipeline.reference.command", "check, compare and apply reference data: tenants, agents, tools, controls"),
     "quarantine": ("pipeline.quarantine", "list, show and replay what could not be processed"),

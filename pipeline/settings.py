@@ -103,6 +103,13 @@ class Ingest(Common, Sealing):
         512 << 20,
     )
     max_body_bytes: int = setting("INGEST_MAX_BODY_BYTES", "Largest body; more is a 413.", 25 * 1024 * 1024)
+    spool_dir: str = setting(
+        "INGEST_SPOOL_DIR",
+        "Folder on a disk that outlives the process: what is on it is acknowledged, Kafka may be away. Each instance needs one "
+        "of its own. Empty: no spool, acknowledged is what Kafka has.",
+        "",
+    )
+    spool_max_bytes: int = setting("INGEST_SPOOL_MAX_BYTES", "Most bytes in that folder; more is a 503.", 1 << 30)
 
 
 class Retention(BaseModel):
@@ -280,6 +287,9 @@ class Operator(Common, ClickHouse, Archive, Sealing):
     kafka_password: SecretStr = setting("OPERATOR_KAFKA_PASSWORD", "Its password.")
     clickhouse_user: str = setting("OPERATOR_CLICKHOUSE_USER", "ClickHouse user: reads events.", "operator")
     clickhouse_password: SecretStr = setting("OPERATOR_CLICKHOUSE_PASSWORD", "Its password.")
+    postgres_dsn: SecretStr = setting(
+        "OPERATOR_POSTGRES_DSN", "PostgreSQL with the statements about producers; for `completeness` and `producer` only.", ""
+    )
     s3_access_key_id: str = setting("OPERATOR_S3_ACCESS_KEY_ID", "S3 key: reads the archive bucket.")
     s3_secret_access_key: SecretStr = setting("OPERATOR_S3_SECRET_ACCESS_KEY", "Its secret.")
 

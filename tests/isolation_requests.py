@@ -94,6 +94,7 @@ def spelled() -> Iterator[Ask]:
         for path in READS:
             yield Ask("tenant parameter", f"{path}?tenant={encoded(name)}&{day}")
         yield Ask("tenant parameter", f"/v1/extracts?tenant={encoded(name)}")
+        yield Ask("tenant parameter", f"/v1/completeness?tenant={encoded(name)}")
         for path, more in (("/v1/extracts", {**DAY}), ("/v1/definitions", {"name": f"mine {name}"})):
             yield Ask("tenant in a body", path, "POST", body=as_json({**more, "tenant": name}))
 
@@ -123,6 +124,8 @@ def repeated() -> Iterator[Ask]:
     rest = "&".join(f"{k}={v}" for k, v in DAY.items() if k != "tenant")
     for form, path in itertools.product(forms, READS):
         yield Ask("repeated parameter", f"{path}?{form}&{rest}")
+    for form in forms:
+        yield Ask("repeated parameter", f"/v1/completeness?{form}")
 
 
 def filtered(target: Target) -> Iterator[Ask]:

@@ -41,6 +41,7 @@ class Space:
             "AUDITWIRE_EXPORT_LISTEN": f"127.0.0.1:{export}",
             "AUDITWIRE_ADMIN_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "auditwire", self.name),
             "AUDITWIRE_EXPORT_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "export", self.name),
+            "AUDITWIRE_OPERATOR_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "operator", self.name),
             "AUDITWIRE_REFERENCE_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "reference", self.name),
             "AUDITWIRE_REFERENCE_PUBLISHER_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "reference_publisher", self.name),
         }

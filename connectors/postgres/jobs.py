@@ -18,12 +18,13 @@ from connectors.postgres import session
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 _FIELDS = sql.SQL("""
     id, tenant, principal, query, created_at, state, attempt, high_water, rows_done, rows_total, files, error, definition,
-    period_start, most_rows, complete_until, expires_at, coalesce(expires_at <= now(), false) AS expired, finished_at
+    period_start, most_rows, complete_until, completeness, expires_at, coalesce(expires_at <= now(), false) AS expired,
+    finished_at
 """)
 _INSERT = sql.SQL("""
     INSERT INTO extract_jobs
-        (id, namespace, tenant, principal, query, most_rows, complete_until, definition, period_start)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (definition, period_start) DO NOTHING RETURNING {}
+        (id, namespace, tenant, principal, query, most_rows, complete_until, definition, period_start, completeness)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (definition, period_start) DO NOTHING RETURNING {}
 """).format(_FIELDS)
 _SELECT = sql.SQL("SELECT {} FROM extract_jobs WHERE id = %s AND namespace = %s").format(_FIELDS)
 _LIST = sql.SQL("""
@@ -67,7 +68,8 @@ _OVER = """
 class Job:
     """One extract job as the table has it. Times are UTC; ``high_water``: topic_id, and ends (partition as text → end offset).
 
-    ``complete_until``: everything ingested before it is covered. ``expired``: the files' time was over when this was read.
+    ``complete_until``: everything ingested before it is covered. ``completeness``: what is known of the producers, None where
+    nobody asked. ``expired``: the files' time was over when this was read.
     """
 
     id: uuid.UUID
@@ -86,6 +88,7 @@ class Job:
     period_start: datetime | None
     most_rows: int | None
     complete_until: datetime | None
+    completeness: dict[str, Any] | None
     expires_at: datetime | None
     expired: bool
     finished_at: datetime | None
@@ -103,6 +106,7 @@ class NewJob:
     complete_until: datetime | None
     definition: uuid.UUID | None = None
     period_start: datetime | None = None
+    completeness: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class Jobs:
             if use.open >= most_open or use.today >= most_today:
                 raise LimitError(use)
             values = (new.id, self._namespace, new.tenant, new.principal, Jsonb(new.query), new.most_rows, new.complete_until)
-            more = (new.definition, new.period_start)
+            more = (new.definition, new.period_start, None if new.completeness is None else Jsonb(new.completeness))
             return db.cursor(row_factory=class_row(Job)).execute(_INSERT, values + more).fetchone()
 
     def get(self, job_id: uuid.UUID) -> Job | None:
@@ -198,9 +202,12 @@ class Jobs:
         change: LiteralString = "rows_done = %s, rows_total = %s, lease_until = now() + make_interval(secs => %s)"
         self._change(job, change, (rows_done, rows_total, self.lease_seconds))
 
-    def fix_high_water(self, job: Job, high_water: Mapping[str, Any], complete_until: datetime) -> None:
+    def fix_high_water(
+        self, job: Job, high_water: Mapping[str, Any], complete_until: datetime, completeness: Mapping[str, Any]
+    ) -> None:
         """What the job covers, for this and every later attempt. Raises LeaseLostError."""
-        self._change(job, "high_water = %s, complete_until = %s", (Jsonb(high_water), complete_until))
+        change: LiteralString = "high_water = %s, complete_until = %s, completeness = %s"
+        self._change(job, change, (Jsonb(high_water), complete_until, Jsonb(completeness)))
 
     def finish(self, job: Job, files: Sequence[Mapping[str, Any]], rows: int, keep_days: float) -> None:
         """The job is done; its files live so many days from the attempt's begin. Raises LeaseLostError."""

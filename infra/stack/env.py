@@ -54,7 +54,10 @@ def _stores(st: State) -> dict[str, str]:
         "REBUILD": "rebuild",
     }
     s3 = {"ADMIN": "admin", "ARCHIVE_SINK": "archive", "EXPORT": "export", "OPERATOR": "operator", "REBUILD": "rebuild"}
-    postgres = {"ADMIN": "auditwire", "EXPORT": "export", "REFERENCE": "reference", "REFERENCE_PUBLISHER": "reference_publisher"}
+    postgres = {
+        "ADMIN": "auditwire",
+        **{role.upper(): role for role in ("export", "operator", "reference", "reference_publisher")},
+    }
     env: dict[str, str] = {}
     for part, user in clickhouse.items():
         env[f"AUDITWIRE_{part}_CLICKHOUSE_USER"] = user

@@ -21,19 +21,24 @@ from connectors.kafka_marks import MarksError
 from connectors.postgres import PostgresError
 from connectors.postgres.definitions import Definitions
 from connectors.postgres.jobs import Jobs
+from connectors.postgres.producers import Statements
 from connectors.s3 import S3Error
 from pipeline import admin, settings
-from pipeline.export import access, answers, api_docs, audit, definitions, page, read_routes, routes
+from pipeline.completeness import Safety
+from pipeline.export import access, answers, api_docs, audit, complete_routes, definitions, page, read_routes, routes
 from pipeline.export.auth import Principals
 from pipeline.export.errors import RefusedError, UnavailableError
 from pipeline.export.janitor import Janitor
 from pipeline.export.jobs import Stores, Worker
+from pipeline.export.producers import Producers
 from pipeline.export.schedules import Scheduler
 from pipeline.export.watermark import Watermark
 
 
-def stores(values: settings.Export, *, audited: bool = True) -> Stores:
-    """Connections to every server, none of them used yet. ``audited=False`` records nothing: for negative tests only."""
+def stores(values: settings.Export, *, audited: bool = True, safety: Safety | None = None) -> Stores:
+    """Connections to every server, none of them used yet. ``audited=False`` records nothing, ``safety`` looks at less: for
+    negative tests only.
+    """
     cluster, topic = cluster_of(dict(values)), f"{values.namespace}.events"
     bucket = ExtractBucket(
         values.s3_endpoint,
@@ -50,6 +55,7 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
 
     clickhouse = client()
     watermark = Watermark(values.namespace, lambda: kafka_marks.Positions(cluster), clickhouse, values.settle_seconds)
+    statements = Statements(dsn, values.namespace)
     return Stores(
         namespace=values.namespace,
         jobs=Jobs(dsn, values.namespace, worker, values.lease_seconds),
@@ -61,6 +67,7 @@ def stores(values: settings.Export, *, audited: bool = True) -> Stores:
         marks=lambda: kafka_marks.committed(cluster, f"{values.namespace}-clickhouse-sink", topic),
         complete_until=watermark.complete_until,
         complete=watermark.now,
+        producers=Producers(values.namespace, clickhouse, watermark, statements.of, safety).of,
         keep_days=values.extract_days,
     )
 
@@ -87,6 +94,7 @@ def create_app(values: settings.Export, connected: Stores, worker: Worker) -> Fa
     app.state.service = access.Service(Principals(values.principals_file), connected, worker, cursor_key(values))
     app.include_router(access.router)
     app.include_router(read_routes.router)
+    app.include_router(complete_routes.router)
     app.include_router(routes.router)
     app.include_router(definitions.router)
     app.include_router(page.router())

@@ -15,7 +15,7 @@ from pipeline.export import audit
 from pipeline.export.auth import Principal
 from pipeline.export.errors import RefusedError
 from pipeline.export.extract import is_complete, iso
-from pipeline.export.jobs import Stores
+from pipeline.export.jobs import Stores, known
 from pipeline.export.limits import Limits
 from pipeline.export.queries import Query
 
@@ -62,6 +62,7 @@ def queue(
         until or _known(stores),
         origin.definition,
         origin.period_start,
+        _producers(stores, query),
     )
     try:
         return stores.jobs.create(new, asker.limits.open_extracts, asker.limits.extracts_per_day)
@@ -92,6 +93,15 @@ def _known(stores: Stores) -> datetime | None:
     except (MarksError, ClickHouseError) as exc:  # the extract begins when they answer, and fixes it then
         log.warning("%s", exc)
         return None
+
+
+def _producers(stores: Stores, query: Query) -> dict[str, Any]:
+    """The extract asks again when it begins."""
+    try:
+        return known(stores, query)
+    except (MarksError, ClickHouseError) as exc:
+        log.warning("%s", exc)
+        return {"complete": False}
 
 
 def _within(use: Use, limits: Limits, tenant: str) -> None:

@@ -52,10 +52,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Covered:
-    """Which events an extract covers: those below the marks, among them everything ingested before ``complete_until`` (UTC)."""
+    """Which events an extract covers: those below the marks, among them everything ingested before ``complete_until`` (UTC).
+
+    ``completeness``: what is known of the producers in the range (`pipeline.completeness_shown.of_range`); None: nobody asked.
+    """
 
     marks: Marks
     complete_until: datetime | None
+    completeness: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,22 +122,30 @@ def is_complete(query: Query, until: datetime | None) -> bool:
     return until is not None and query.end_time <= until
 
 
+def is_whole(query: Query, until: datetime | None, completeness: Mapping[str, Any] | None) -> bool:
+    """True where besides no producer misses anything of the range; older extracts say nothing of that."""
+    return is_complete(query, until) and (completeness is None or bool(completeness["complete"]))
+
+
 def iso(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC with microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if moment else None
 
 
-def manifest(job: Job, reading: Reading, topic: str, files: list[File], until: datetime | None) -> dict[str, Any]:
+def manifest(job: Job, reading: Reading, topic: str, files: list[File], covered: Covered) -> dict[str, Any]:
     """What an auditor needs to know about the files: the question, the answer's shape and digests, and what it covers."""
+    query, until = reading.query, covered.complete_until
     return {
         "id": str(job.id),
         "created_at": iso(job.created_at),
         "service": {"name": "auditwire export", "version": version("auditwire-service")},
         "principal": job.principal,
         "definition": job.definition and str(job.definition),
-        "query": reading.query.public(),
-        "complete": is_complete(reading.query, until),
+        "query": query.public(),
+        "complete": is_whole(query, until, covered.completeness),
+        "pipeline_complete": is_complete(query, until),
         "complete_until": iso(until),
+        "completeness": covered.completeness,
         "counts": {"rows": sum(f.rows for f in files), "files": len(files), "bytes": sum(f.bytes for f in files)},
         "files": [f.entry() for f in files],
         "schema": [columns.known()[name].described() for name in reading.query.columns],

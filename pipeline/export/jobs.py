@@ -18,7 +18,8 @@ from connectors.postgres import PostgresError
 from connectors.postgres.definitions import Definitions
 from connectors.postgres.jobs import Job, Jobs, LeaseLostError
 from connectors.s3 import Refused, S3Error
-from pipeline import metrics
+from pipeline import completeness_shown, metrics
+from pipeline.completeness import Completeness
 from pipeline.export import audit
 from pipeline.export.errors import UnavailableError
 from pipeline.export.extract import Attempt, ChangedError, Covered, TooLargeError, manifest, write_manifest
@@ -40,7 +41,8 @@ class Stores:
     """What requests and jobs read and write. ``marks`` asks how far the ClickHouse sink is.
 
     ``reader`` makes a client of an attempt's own, which can be interrupted; ``complete_until``: everything ingested before that
-    moment (UTC) is stored; ``complete``: the same with the marks that go with it; ``keep_days``: how long files live.
+    moment (UTC) is stored; ``complete``: the same with the marks that go with it; ``producers``: the same with what is known of
+    a tenant's producers; ``keep_days``: how long files live.
     """
 
     namespace: str
@@ -53,11 +55,17 @@ class Stores:
     marks: Callable[[], Marks]
     complete_until: Callable[[], datetime]
     complete: Callable[[], Complete]
+    producers: Callable[[str], tuple[Complete, Completeness]]
     keep_days: float = 7.0
 
     @property
     def topic(self) -> str:
         return f"{self.namespace}.events"
+
+
+def known(stores: Stores, query: Query) -> dict[str, Any]:
+    """What is known of the producers in a query's range. Raises MarksError, ClickHouseError, PostgresError."""
+    return completeness_shown.of_range(stores.producers(query.tenant)[1].within(query.start, query.end))
 
 
 class Worker:
@@ -140,7 +148,7 @@ class Worker:
         reading = Reading(stores.namespace, query, covered.marks)
         prefix, store = f"extracts/{job.id}/{job.attempt}/", CheckedStore(stores.bucket, lease.check)
         files = Attempt(reading, reader, store, prefix, lease.check, lease.progress, job.most_rows).run()
-        content = manifest(job, reading, stores.topic, files, covered.complete_until)
+        content = manifest(job, reading, stores.topic, files, covered)
         files = [*files, write_manifest(store, prefix, content)]
         rows = content["counts"]["rows"]
         lease.check()
@@ -156,13 +164,14 @@ class Worker:
         """Fixed once: every attempt, and so every repetition, covers the same events."""
         if job.high_water is not None:
             marks = Marks(job.high_water["topic_id"], {int(p): end for p, end in job.high_water["ends"].items()})
-            return Covered(marks, job.complete_until)
+            return Covered(marks, job.complete_until, job.completeness)
         until = self._stores.complete_until()  # before the marks, which may only be further then
         until = max(until, job.complete_until or until)  # an instance that has just begun may know less than was promised
+        completeness = known(self._stores, Query.stored(job.query))
         marks = self._stores.marks()
         ends = {str(p): end for p, end in marks.ends.items()}
-        self._stores.jobs.fix_high_water(job, {"topic_id": marks.topic_id, "ends": ends}, until)
-        return Covered(marks, until)
+        self._stores.jobs.fix_high_water(job, {"topic_id": marks.topic_id, "ends": ends}, until, completeness)
+        return Covered(marks, until, completeness)
 
     def _failed(self, job: Job, exc: Exception) -> None:
         if not _passing(exc):

@@ -45,6 +45,8 @@ _EXTRACT: JsonDict = {
     "period_start": None,
     "query": {**_EXAMPLE, "time": "occurred"},
     "complete": True,
+    "pipeline_complete": True,
+    "producers_complete": True,
     "complete_until": "2026-12-01T07:59:59Z",
     "progress": {"rows_done": 1_204, "rows_total": 1_204, "fraction": 1.0},
     "counts": {"rows": 1_204, "files": 1, "bytes": 88_213},
@@ -141,7 +143,14 @@ class Extract(BaseModel):
     definition: str | None = Field(description="Id of the definition it was made from.")
     period_start: datetime | None = Field(description="Begin of the scheduled period; null where nobody's schedule made it.")
     query: dict[str, Any] = Field(description="What was asked for, with every default filled in.")
-    complete: bool = Field(description="True where `to` is not later than `complete_until`.")
+    complete: bool = Field(
+        description="True where both of the following are: nothing of the range is missing, as far as is known."
+    )
+    pipeline_complete: bool = Field(description="`to` is not later than `complete_until`.")
+    producers_complete: bool | None = Field(
+        description="No producer misses anything of the range or may still send some; the manifest names what is missing under"
+        " `completeness`. Null: of an extract made before producers were asked."
+    )
     complete_until: datetime | None = Field(
         description="Everything ingested before this moment is covered (UTC); fixed when the extract begins. Null: not known yet."
     )

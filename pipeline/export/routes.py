@@ -213,13 +213,15 @@ def shown(job: Job) -> models.Extract:
     """A job as the API shows it."""
     files = [models.File(**f) for f in job.files]
     data = [f for f in files if f.name != MANIFEST]
-    total = job.rows_total
+    total, query = job.rows_total, queries.Query.stored(job.query)
     fraction = 1.0 if job.state == "done" else job.rows_done / total if total else 0.0
     return models.Extract(
         **{name: getattr(job, name) for name in _SAME},
         id=str(job.id),
         definition=str(job.definition) if job.definition else None,
-        complete=extract.is_complete(queries.Query.stored(job.query), job.complete_until),
+        complete=extract.is_whole(query, job.complete_until, job.completeness),
+        pipeline_complete=extract.is_complete(query, job.complete_until),
+        producers_complete=None if job.completeness is None else bool(job.completeness["complete"]),
         progress=models.Progress(rows_done=job.rows_done, rows_total=total, fraction=round(min(fraction, 1.0), 4)),
         counts={"rows": sum(f.rows for f in data), "files": len(data), "bytes": sum(f.bytes for f in data)},
         files_state="none" if job.state != "done" else "expired" if job.expired else "available",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from connectors.clickhouse.client import ClickHouseError, Client
@@ -29,10 +29,14 @@ Points = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Complete:
-    """Everything with an ingest time before ``until`` (UTC) is stored at or below ``marks``, or became no event."""
+    """Everything with an ingest time before ``until`` (UTC) is stored at or below ``marks``, or became no event.
+
+    ``raw``: partition → raw offset below which that is so.
+    """
 
     until: datetime
     marks: Marks
+    raw: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,13 @@ class Watermark:
                 metrics.EXPORT_COMPLETE_UNTIL.set(found.until.timestamp())
             return self._last[1]
 
+    def topic_id(self, topic: str) -> str:
+        """UUID of a topic. Raises MarksError."""
+        with self._lock:
+            if self._positions is None:
+                self._positions = self._connect()
+        return self._positions.topic_id(topic)
+
     def _asked_once(self) -> Complete:
         try:
             return self._asked()
@@ -144,7 +155,7 @@ class Watermark:
         for partition, moment in times.items():
             self._floor[partition] = max(moment, self._floor.get(partition, 0))
         until = EPOCH + timedelta(milliseconds=min(self._floor[p] for p in found)) - timedelta(seconds=self._settle)
-        return Complete(max(until, EPOCH), marks)
+        return Complete(max(until, EPOCH), marks, {p: progress.position for p, progress in found.items()})
 
     def _progress(self, ask: Positions, visible: Mapping[int, bool], before: int) -> tuple[dict[int, Progress], Marks]:
         raw, clean, partitions = f"{self._namespace}.raw", f"{self._namespace}.events", sorted(visible)

@@ -10,6 +10,7 @@ from tests.parts import PartProcess
 from tests.sinks import clickhouse
 from tests.space import Space
 from tests.waiting import until
+from tests.wire import Wire
 
 KILLED = ("tests.ledger_worker",)
 
@@ -33,7 +34,6 @@ def test_killed_between_insert_and_commit_the_tables_equal_the_topic(provisioned
     write(provisioned, [record(p, start) for start in range(0, 300, 10) for p in range(4)])
     killed_at(provisioned, "kill@ledger_sequences:1")
     killed_at(provisioned, "kill@ledger:1")
-    killed_at(provisioned, "kill@committed:2")
     with PartProcess(provisioned, "ledger-sink") as part:
         caught_up(provisioned, part)
         write(provisioned, [record(p, start) for start in range(300, 400, 10) for p in range(4)])
@@ -62,3 +62,19 @@ def test_a_record_that_is_none_stops_the_part_and_loses_nothing_before_it(provis
         write(provisioned, [record(1, 10)])
         until(lambda: len(stored(provisioned)[0]) == 3, 30, "the other partitions go on")
     assert {key[:2] for key in stored(provisioned)[0]} == {(0, 0), (1, 0), (1, 1)}
+
+
+def test_answers_of_clickhouse_that_get_lost_are_waited_out_and_said(provisioned: Space) -> None:
+    with (
+        Wire(provisioned.env["AUDITWIRE_CLICKHOUSE_URL"]) as relay,
+        PartProcess(provisioned, "ledger-sink", CLICKHOUSE_URL=relay.url) as part,
+    ):
+        write(provisioned, [record(0, 0)])
+        until(lambda: len(stored(provisioned)[0]) == 1, 60, part.story)
+        until(part.healthy, 30, part.story)
+        relay.order("lose", rb"^POST .*INSERT", times=1000)
+        write(provisioned, [record(p, 10) for p in range(4)])
+        until(lambda: part.health()[0] == 503 and "ClickHouse" in part.health()[1], 30, part.story)
+        relay.calm()
+        caught_up(provisioned, part)
+    assert stored(provisioned) == written(provisioned)

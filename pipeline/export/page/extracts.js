@@ -239,6 +239,7 @@ const origin = ({ definition, period_start: period }) => (period ? "scheduled by
 function notes(extract) {
   if (extract.state !== "done") return [];
   const whole = extract.complete ? ["✓ Complete for its range. "]
+    : extract.pipeline_complete ? ["◔ Not complete: producers miss events of its range or may still send some; the manifest names them. "]
     : ["◔ Complete up to ", time(extract.complete_until), " UTC; its range ends later. "];
   const kept = extract.files_state === "expired" ? ["Its files were removed when their time was over: ask for it again."]
     : extract.expires_at ? ["Files are kept until ", time(extract.expires_at), " UTC."] : [];

@@ -1,0 +1,253 @@
+"""A lost sequence from the raw topic to the words of an extract: real servers, processor, both sinks, export service."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.stack.stack import CHECKOUT
+from pipeline import settings
+from pipeline.completeness import Safety
+from pipeline.export.app import create_app, stores
+from pipeline.export.jobs import Worker
+from pipeline.export.producers import CLOSED, HEARTBEAT
+from tests import export_service
+from tests.export_service import TOKENS, fetch, trail, wait, write_principals
+from tests.parts import PartProcess
+from tests.processing import bodies, event_frame, produce, rows
+from tests.space import Space
+from tests.waiting import until
+
+OLGA, ANTON = "olga@example.com", "anton@example.com"
+NOW = int(time.time() * 1_000_000)
+MINUTE = 60_000_000
+
+
+def events(producer: str, numbers: Sequence[int], tenant: str = "demo", minute: float = 0, **fields: Any) -> list[dict[str, Any]]:
+    """Events of a producer that began ten minutes ago, a second apart."""
+    begun = NOW - 10 * MINUTE
+    made = []
+    for n in numbers:
+        at = begun + int(minute * MINUTE) + n * 1_000_000
+        own = {"producer_id": producer, "producer_epoch": begun, "sequence": n, "tenant_id": tenant}
+        made.append({**rows(1, hash((producer, n)) % 10**6)[0], **own, "occurred_at": at, "observed_at": at, **fields})
+    return made
+
+
+def beat(
+    producer: str, number: int, tenant: str = "demo", kind: str = HEARTBEAT, dropped: int = 0, **fields: Any
+) -> dict[str, Any]:
+    attributes = [{"key": "interval_seconds", "value": "60"}, {"key": "dropped", "value": str(dropped)}]
+    return events(producer, [number], tenant, event_type=kind, attributes=attributes, **fields)[0]
+
+
+SENT = {
+    "lossy": [*events("lossy", [0, 1, 3]), beat("lossy", 4)],
+    "sound": [*events("sound", range(5)), beat("sound", 5, kind=CLOSED)],
+    "mute": events("mute", range(3)),
+    "dropping": [*events("dropping", [0]), beat("dropping", 1), *events("dropping", [2]), beat("dropping", 3, dropped=7)],
+    "refused": [*events("refused", [0]), *events("refused", [1], cost_usd=float("inf")), beat("refused", 2, kind=CLOSED)],
+    "canary-acme": [*events("canary-acme", range(2), "acme"), beat("canary-acme", 2, "acme", kind=CLOSED)],
+}
+
+
+@dataclass
+class World:
+    space: Space
+    parts: dict[str, PartProcess]
+
+    @contextmanager
+    def service(self, safety: Safety | None = None) -> Iterator[Callable[[str], httpx.Client]]:
+        """The export service in this process: a client for a principal's name."""
+        values = self.space.settings(settings.Export)
+        connected = stores(values, audited=safety is None, safety=safety)
+        worker = Worker(connected)
+        worker.start()
+        try:
+            with export_service.served(create_app(values, connected, worker)) as client:
+
+                def asking(name: str) -> httpx.Client:
+                    client.headers["Authorization"] = f"Bearer {TOKENS[name]}"
+                    return client
+
+                yield asking
+        finally:
+            worker.stop()
+            connected.trail.close()
+            connected.clickhouse.close()
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """`auditwired` with an operator's settings."""
+        names = settings.names_of(settings.Operator)
+        env = {k: v for k, v in self.space.env.items() if k in names}
+        keep = {k: v for k, v in os.environ.items() if not k.startswith("AUDITWIRE_")}
+        argv = [sys.executable, "-m", "pipeline", *command]
+        return subprocess.run(argv, env={**keep, **env}, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module")
+def world(new_space: Callable[[], Space]) -> Iterator[World]:
+    space = new_space()
+    space.provision()
+    write_principals(space.folder / "export-principals.yaml")
+    frame = event_frame(space)
+    with ExitStack() as stack:
+        names = ("processor", "clickhouse-sink", "ledger-sink")
+        made = World(space, {name: stack.enter_context(PartProcess(space, name)) for name in names})
+        for number, sent in enumerate(SENT.values()):
+            produce(space, [(number % 4, frame + body) for body in bodies(sent)])
+        with made.service() as ask:
+            until(lambda: settled(ask(OLGA)), 90, lambda: "\n".join(part.story() for part in made.parts.values()))
+        yield made
+
+
+def settled(client: httpx.Client) -> bool:
+    """The pipeline's moment has passed what was sent, and the ledger is there too."""
+    answer = client.get("/v1/completeness", params={"tenant": "demo"})
+    if answer.status_code != 200:
+        return False
+    found = answer.json()
+    passed = datetime.fromisoformat(found["pipeline_complete_until"]).timestamp() * 1_000_000 > NOW
+    return (
+        bool(passed)
+        and found["ledger_complete_until"] is None
+        and {p["producer_id"] for p in found["producers"]} >= {*SENT} - {"canary-acme"}
+    )
+
+
+def asked(client: httpx.Client, tenant: str = "demo") -> dict[str, Any]:
+    answer = client.get("/v1/completeness", params={"tenant": tenant})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def moment(micros: int) -> str:
+    return (
+        (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros))
+        .isoformat(timespec="microseconds")
+        .replace("+00:00", "Z")
+    )
+
+
+def at(producer: str, number: int) -> str:
+    return moment(next(e["observed_at"] for e in SENT[producer] if e["sequence"] == number))
+
+
+def extract(client: httpx.Client, start: int, end: int) -> dict[str, Any]:
+    """The manifest of an extract of microseconds."""
+    body = {"tenant": "demo", "from": moment(start), "to": moment(end), "format": "jsonl"}
+    answer = client.post("/v1/extracts", json=body)
+    assert answer.status_code == 202, answer.text
+    job = wait(client, answer.json()["id"])
+    assert job["state"] == "done", job
+    manifest: dict[str, Any] = json.loads(fetch(client, job["id"], "manifest.json"))
+    assert (job["complete"], job["pipeline_complete"]) == (manifest["complete"], manifest["pipeline_complete"])
+    assert job["producers_complete"] == manifest["completeness"]["complete"]
+    return manifest
+
+
+def test_a_lost_number_is_named_with_its_times(world: World) -> None:
+    with world.service() as ask:
+        found = asked(ask(OLGA))
+    known = {p["producer_id"]: p for p in found["producers"]}
+    assert found["state"] == "incomplete"
+    (gap,) = known["lossy"]["gaps"]
+    assert (gap["kind"], gap["first"], gap["last"], gap["after"]) == ("missing", 2, 2, at("lossy", 1))
+    assert known["lossy"]["stored"] == [[0, 1], [3, 4]] and known["lossy"]["heartbeat"]["sequence"] == 4
+    assert (known["sound"]["standing"], known["sound"]["gaps"], known["sound"]["complete_until"]) == ("closed", [], None)
+    assert (known["mute"]["standing"], known["mute"]["complete_until"]) == ("unknown", at("mute", 2))
+    (drop,) = known["dropping"]["gaps"]
+    assert (drop["kind"], drop["dropped"], drop["after"], drop["before"]) == ("dropped", 7, at("dropping", 1), at("dropping", 3))
+    assert [(g["kind"], g["first"], g["last"]) for g in known["refused"]["gaps"]] == [("quarantined", 1, 1)]
+    assert found["complete_until"] == min(at("lossy", 1), at("mute", 2), at("dropping", 1), at("refused", 0))
+
+
+def test_the_manifest_names_the_gap_and_does_not_say_complete(world: World) -> None:
+    start = NOW - 10 * MINUTE
+    with world.service() as ask:
+        manifest = extract(ask(OLGA), start, start + 4_000_000)
+    assert (manifest["complete"], manifest["pipeline_complete"]) == (False, True)
+    named = {p["producer_id"]: [(g["kind"], g["first"]) for g in p["gaps"]] for p in manifest["completeness"]["producers"]}
+    assert (
+        named["lossy"] == [("missing", 2)] and named["dropping"] == [("dropped", 2)] and named["refused"] == [("quarantined", 1)]
+    )
+    assert "sound" not in named and "canary-acme" not in named
+
+
+def test_a_range_that_nothing_touches_is_complete(world: World) -> None:
+    with world.service() as ask:
+        manifest = extract(ask(OLGA), NOW - 60 * MINUTE, NOW - 11 * MINUTE)
+    assert manifest["complete"] and manifest["completeness"]["producers"] == []
+
+
+def test_without_the_check_the_same_extract_would_be_called_complete(world: World) -> None:
+    """Negative control."""
+    start = NOW - 10 * MINUTE
+    with world.service(Safety(holes=False, tails=False)) as ask:
+        assert extract(ask(OLGA), start, start + 4_000_000)["complete"]
+    with world.service(Safety(tails=False)) as ask:
+        assert not extract(ask(OLGA), start, start + 4_000_000)["complete"]
+
+
+def test_a_tenant_hears_nothing_of_another_ones_producers(world: World) -> None:
+    with world.service() as ask:
+        assert "canary-acme" not in json.dumps(asked(ask(OLGA)))
+        refused = ask(OLGA).get("/v1/completeness", params={"tenant": "acme"})
+        assert (refused.status_code, "canary" in refused.text) == (403, False)
+        nobody = ask("nora@example.com").get("/v1/completeness", params={"tenant": "demo"})
+        assert nobody.status_code == 403
+        own = {p["producer_id"].partition("/")[0]: p for p in asked(ask(ANTON), "acme")["producers"]}
+        assert own.keys() <= {"canary-acme", "auditwire-export"}, "the service records who asks for whom"
+        assert (own["canary-acme"]["standing"], own["canary-acme"]["gaps"]) == ("closed", [])
+    seen = trail(world.space, event_type="export.searched", target_type="completeness")
+    assert {(e["actor_id"], e["tenant_id"]) for e in seen} >= {(OLGA, "demo"), (ANTON, "acme")}
+
+
+def test_an_operator_asks_and_declares_a_producer_dead(world: World) -> None:
+    done = world.run("completeness", "--tenant", "demo", "--settle", "1")
+    assert done.returncode == 1, done.stderr
+    assert "missing 2-2" in done.stdout and "mute epoch" in done.stdout and "canary" not in done.stdout
+    said = ("--by", ANTON, "--reason", "its host is gone")
+    epoch = str(NOW - 10 * MINUTE)
+    wrong = world.run("producer", "declare-dead", "--tenant", "demo", "--producer", "mut", "--epoch", epoch, *said)
+    assert wrong.returncode == 1 and "was never heard of" in wrong.stderr
+    closed = world.run("producer", "declare-dead", "--tenant", "demo", "--producer", "sound", "--epoch", epoch, *said)
+    assert closed.returncode == 1 and "is closed" in closed.stderr
+    dead = world.run("producer", "declare-dead", "--tenant", "demo", "--producer", "mute", "--epoch", epoch, *said)
+    assert dead.returncode == 0, dead.stderr
+    assert "its host is gone" in world.run("producer", "list", "--tenant", "demo").stdout
+    with world.service() as ask:
+        mute = next(p for p in asked(ask(OLGA))["producers"] if p["producer_id"] == "mute")
+        assert (mute["standing"], mute["complete_until"], mute["statement"]["by"]) == ("dead", None, ANTON)
+    assert world.run("completeness", "--tenant", "nobody", "--settle", "1").returncode == 0
+
+
+def test_a_statement_is_never_changed(world: World) -> None:
+    import psycopg
+
+    for role in ("operator", "export"):
+        dsn = world.space.env[f"AUDITWIRE_{role.upper()}_POSTGRES_DSN"]
+        with psycopg.connect(dsn) as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            db.execute("DELETE FROM producer_statements")
+    with (
+        psycopg.connect(world.space.env["AUDITWIRE_EXPORT_POSTGRES_DSN"]) as db,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        db.execute(
+            "INSERT INTO producer_statements (namespace, tenant, producer_id, producer_epoch, stated_by, reason)"
+            " VALUES ('a', 'b', 'c', 1, 'd', 'e')"
+        )
+    with psycopg.connect(world.space.env["AUDITWIRE_ADMIN_POSTGRES_DSN"]) as db, pytest.raises(psycopg.errors.RaiseException):
+        db.execute("UPDATE producer_statements SET reason = 'x'")
