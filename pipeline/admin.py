@@ -15,11 +15,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pipeline import metrics
 
 
-def serve(part: str, listen: str, healthy: Callable[[], str | None]) -> ThreadingHTTPServer | None:
+def serve(
+    part: str, listen: str, healthy: Callable[[], str | None], note: Callable[[], str] = lambda: ""
+) -> ThreadingHTTPServer | None:
     """Serve on ``listen`` (host:port; empty: nothing is served, None is returned) until the process ends.
 
     ``healthy`` is called for each request from another thread and returns None, or in one sentence what is wrong (then 503); one
-    that raises counts as wrong. CPU, memory and start time of the process come with prometheus-client.
+    that raises counts as wrong. ``note`` says what is worth knowing of a part that is well.
+    CPU, memory and start time of the process come with prometheus-client.
     """
     metrics.BUILD.labels(part, version("auditwire-service"), platform.python_version()).set(1)
     metrics.begin(part)
@@ -33,7 +36,7 @@ def serve(part: str, listen: str, healthy: Callable[[], str | None]) -> Threadin
         def do_GET(self) -> None:
             if self.path == "/healthz":
                 wrong = _looked(part, healthy)
-                body = json.dumps({"part": part, "healthy": wrong is None, "reason": wrong or ""}).encode()
+                body = json.dumps({"part": part, "healthy": wrong is None, "reason": wrong or note()}).encode()
                 self._answer(503 if wrong else 200, "application/json", body)
             elif self.path == "/metrics":
                 _looked(part, healthy)

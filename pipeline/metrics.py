@@ -36,7 +36,9 @@ INGEST_REQUESTS = Counter("auditwire_ingest_requests_total", "Requests answered 
 INGEST_SECONDS = Histogram(
     "auditwire_ingest_seconds", "Time from a request's head to its answer, Kafka's yes included.", ["route"], buckets=SECONDS
 )
-INGEST_EVENTS = Counter("auditwire_ingest_events_total", "Events that the receiver acknowledged: Kafka has them.", ["route"])
+INGEST_EVENTS = Counter(
+    "auditwire_ingest_events_total", "Events that the receiver acknowledged: Kafka, or its own spool, has them.", ["route"]
+)
 INGEST_QUARANTINED = Counter(
     "auditwire_ingest_quarantined_total", "Elements that the receiver could not understand and put into quarantine.", ["reason"]
 )
@@ -44,7 +46,17 @@ INGEST_QUARANTINE_BYTES = Counter(
     "auditwire_ingest_quarantine_bytes_total", "Bytes of the records that the receiver put into quarantine."
 )
 INGEST_UNCONFIRMED = Counter(
-    "auditwire_ingest_unconfirmed_total", "Events and rejects that Kafka did not confirm in time: answered with 503, sent again."
+    "auditwire_ingest_unconfirmed_total",
+    "Events and rejects that Kafka, or the spool, did not confirm in time: answered with 503, sent again.",
+)
+INGEST_SPOOL_RECORDS = Gauge("auditwire_ingest_spool_records", "Records in the receiver's spool that Kafka does not have yet.")
+INGEST_SPOOL_BYTES = Gauge("auditwire_ingest_spool_bytes", "Bytes of the files that hold them; 0 where nothing waits.")
+INGEST_SPOOL_LIMIT = Gauge("auditwire_ingest_spool_limit_bytes", "AUDITWIRE_INGEST_SPOOL_MAX_BYTES; 0 without a spool.")
+INGEST_SPOOL_OLDEST = Gauge("auditwire_ingest_spool_oldest_seconds", "How long the oldest record waits in the spool for Kafka.")
+INGEST_SPOOL_APPENDED = Counter("auditwire_ingest_spool_appended_total", "Records that the spool took, durably.")
+INGEST_SPOOL_SENT = Counter("auditwire_ingest_spool_sent_total", "Records that Kafka confirmed, sent from the spool.")
+INGEST_SPOOL_LOST = Gauge(
+    "auditwire_ingest_spool_lost", "Acknowledged records that this process found unreadable in its spool: evidence is missing."
 )
 INGEST_IN_FLIGHT = Gauge(
     "auditwire_ingest_in_flight_bytes", "Bytes held for requests in the receiver, bodies counted eight-fold."

@@ -67,6 +67,10 @@ class Sealer:
         """The 32-byte key of the hashes in the dedupe state: without it a hash tells nothing about an id."""
         return _derive(self._master, b"dedupe", KEY_BYTES)
 
+    def spool_key(self) -> bytes:
+        """The 32-byte key of the receiver's spool."""
+        return _derive(self._master, b"receiver spool", KEY_BYTES)
+
     def _new_cipher(self, tenant_id: str) -> AESGCM:
         return AESGCM(_derive(self._master, b"quarantine/" + tenant_id.encode(), KEY_BYTES))
 

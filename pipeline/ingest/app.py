@@ -1,4 +1,4 @@
-"""The part ``ingest``: the receiver under uvicorn, with its Kafka producer, until SIGTERM or SIGINT."""
+"""The part ``ingest``: the receiver under uvicorn, with its Kafka producer or its spool, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import uvicorn
 import uvloop
 
 import schemas
+from auditwire._spool import Spool
 from connectors import kafka
 from connectors.avro import RecordCodec
-from connectors.outbox import KafkaOutbox
+from connectors.outbox import KafkaOutbox, Outbox
 from connectors.registry import RegistryError, SchemaRegistry
+from connectors.spool_outbox import SpoolOutbox
 from pipeline import admin
+from pipeline.ingest import spooling
 from pipeline.ingest.auth import Tokens, TokensError
 from pipeline.ingest.bounded import OBJECTS_PER_BYTE, Limits
 from pipeline.ingest.receiver import Receiver
@@ -28,6 +31,7 @@ from pipeline.settings import Ingest, SettingsError
 log = logging.getLogger(__name__)
 REGISTRY_WAIT_SECONDS = 1.0
 GRACE_SECONDS = 15
+UNBOUNDED_SECONDS = 86_400.0  # from the spool the producer tries on by itself: so it stores nothing twice
 
 
 def run(settings: Ingest) -> int:
@@ -41,8 +45,10 @@ def run(settings: Ingest) -> int:
         tokens, sealer = Tokens(settings.tokens_file), Sealer(settings.sealing_key.get_secret_value())
     except (TokensError, SealingError) as exc:
         raise SettingsError(str(exc)) from None
+    spool = spooling.opened(settings, sealer)
+    serve = _serve(settings, tokens, sealer) if spool is None else _serve_spooled(settings, tokens, sealer, spool)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, tokens, sealer))
+        return runner.run(serve)
 
 
 class _Server(uvicorn.Server):
@@ -66,35 +72,93 @@ class _State:
 
     def __init__(self) -> None:
         self.waiting: str | None = "starting: waiting for the schema registry"
-        self.outbox: KafkaOutbox | None = None
+        self.outbox: Outbox | None = None
+        self.note: Callable[[], str] = lambda: ""
 
     def problem(self) -> str | None:
         return self.waiting or (self.outbox.problem() if self.outbox else None)
+
+    def said(self) -> str:
+        return self.note()
 
     def serving(self) -> None:
         self.waiting = None
 
 
-async def _serve(settings: Ingest, tokens: Tokens, sealer: Sealer) -> int:
+def _begin(settings: Ingest) -> tuple[asyncio.Event, _State]:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     state = _State()
-    admin.serve("ingest", settings.admin_listen, state.problem)
+    admin.serve("ingest", settings.admin_listen, state.problem, state.said)
+    return stopping, state
+
+
+async def _serve(settings: Ingest, tokens: Tokens, sealer: Sealer) -> int:
+    stopping, state = _begin(settings)
     ids = await _schema_ids(settings, state, stopping)
     if ids is None:
         return 0
-    state.outbox = KafkaOutbox(kafka.producer_config(kafka.cluster_of(settings.model_dump())))
-    envelope = Envelope(settings.namespace, ids[0], RecordCodec("quarantined_event", ids[1]), sealer)
+    state.outbox = outbox = KafkaOutbox(kafka.producer_config(kafka.cluster_of(settings.model_dump())))
     limits = Limits(settings.max_body_bytes, settings.max_in_flight_bytes)
     try:
-        server = _server(settings.listen, Receiver(tokens, state.outbox, envelope, limits), state.serving)
-        await _until(server, stopping, state.outbox.broken)
+        app = Receiver(tokens, outbox, _envelope(settings, ids, sealer), limits)
+        await _until(_server(settings.listen, app, state.serving), stopping, outbox.broken)
     finally:
-        left = state.outbox.close()
+        left = outbox.close()
         if left:
             log.warning("%d records were not confirmed at the end; they were not acknowledged either", left)
     return 0 if stopping.is_set() else 1
+
+
+async def _serve_spooled(settings: Ingest, tokens: Tokens, sealer: Sealer, spool: Spool) -> int:
+    """Serves from the first moment: what it acknowledges is on its own disk, whoever else is away."""
+    stopping, state = _begin(settings)
+    config = kafka.producer_config(kafka.cluster_of(settings.model_dump()))
+    state.outbox = outbox = SpoolOutbox(spool, lambda: KafkaOutbox(config, bound_seconds=UNBOUNDED_SECONDS))
+    state.note = outbox.note
+    app = Receiver(tokens, outbox, None, Limits(settings.max_body_bytes, settings.max_in_flight_bytes), outbox.note)
+    ids = spooling.SchemaIds(spool.path, settings)
+    if found := ids.recall():
+        app.envelope, state.waiting = _envelope(settings, found, sealer), "starting: the port is not open yet"
+
+    def learned(found: tuple[int, int]) -> None:
+        ids.remember(found)
+        app.envelope = _envelope(settings, found, sealer)
+        state.serving()
+
+    asking = state if app.envelope is None else _State()
+    tasks = [
+        asyncio.create_task(_learn_ids(settings, asking, stopping, learned)),
+        asyncio.create_task(spooling.measure(spool, outbox)),
+    ]
+
+    def serving() -> None:
+        if app.envelope is not None:
+            state.serving()
+
+    try:
+        await _until(_server(settings.listen, app, serving), stopping)
+    finally:
+        for task in tasks:
+            task.cancel()
+        left = await outbox.close()
+        if left:
+            log.info("%d records stay in the spool %s; the next start sends them", left, spool.path)
+    return 0
+
+
+async def _learn_ids(
+    settings: Ingest, state: _State, stopping: asyncio.Event, learned: Callable[[tuple[int, int]], None]
+) -> None:
+    """Ask the registry until it answers, whatever is remembered: it may have been set up anew."""
+    found = await _schema_ids(settings, state, stopping)
+    if found is not None:
+        learned(found)
+
+
+def _envelope(settings: Ingest, ids: tuple[int, int], sealer: Sealer) -> Envelope:
+    return Envelope(settings.namespace, ids[0], RecordCodec("quarantined_event", ids[1]), sealer)
 
 
 def _server(listen: str, app: Receiver, started: Callable[[], None]) -> _Server:

@@ -1,6 +1,6 @@
 """The receiver as a plain ASGI application: token → body → events and rejects → Kafka → answer.
 
-2xx is said only after Kafka has every record of the request.
+2xx is said only after Kafka, or the receiver's own spool, has every record of the request.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import orjson
 
 from connectors.outbox import NotConfirmed, Outbox, Record
 from connectors.sources.fields import Origin
+from connectors.spool_outbox import NotKept
 from pipeline import metrics
 from pipeline.ingest import refusal, routes
 from pipeline.ingest.auth import Entry, Tokens
@@ -35,12 +36,17 @@ GITLAB_TOKEN = "x-gitlab-event-streaming-token"  # noqa: S105
 
 
 class Receiver:
-    """The application. ``outbox`` is where records go; ``envelope`` makes them."""
+    """The application. ``outbox`` is where records go; ``envelope`` makes them, without one everything is answered with 503.
 
-    def __init__(self, tokens: Tokens, outbox: Outbox, envelope: Envelope, limits: Limits) -> None:
-        self._tokens, self._outbox, self._envelope, self._limits = tokens, outbox, envelope, limits
+    ``note`` adds to a healthy /healthz what is worth knowing all the same.
+    """
+
+    def __init__(
+        self, tokens: Tokens, outbox: Outbox, envelope: Envelope | None, limits: Limits, note: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._tokens, self._outbox, self._limits, self._note = tokens, outbox, limits, note
         self._budget = Budget(limits.in_flight_bytes)
-        self._id_key = envelope.sealer.hash_key()
+        self.envelope = envelope
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,14 +74,17 @@ class Receiver:
             raise Refusal(405, "Only POST is taken here.", "Send events with POST.", close=True)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         entry = self._authenticate(headers)
+        envelope = self.envelope
+        if envelope is None:
+            raise refusal.not_ready()
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise refusal.unsupported("Send the body without Content-Encoding; compressed bodies are not taken.")
         lease = self._budget.lease()
         try:
             body = await read_body(receive, _announced(headers), self._limits.body_bytes, lease)
-            mapped = await route(headers, body, Origin(entry.tenant, entry.source, self._id_key))
-            records = self._envelope.events(mapped, entry)
-            rejects = self._envelope.rejects(mapped, entry, path, headers, now=time.time_ns() // 1000)
+            mapped = await route(headers, body, Origin(entry.tenant, entry.source, envelope.id_key))
+            records = envelope.events(mapped, entry)
+            rejects = envelope.rejects(mapped, entry, path, headers, now=time.time_ns() // 1000)
         except BaseException:
             lease.release()
             raise
@@ -84,13 +93,13 @@ class Receiver:
     async def _acknowledge(
         self, path: str, mapped: routes.Mapped, events: list[Record], rejects: list[Record], lease: Lease
     ) -> bytes:
-        """The lease ends with the last delivery report: what Kafka may still take from memory counts as in flight."""
+        """The lease ends with the last delivery report: what Kafka or the disk may still take from memory counts as in flight."""
         try:
             await self._outbox.send([*events, *rejects], lease.release)
         except NotConfirmed as exc:
             metrics.INGEST_UNCONFIRMED.inc(len(events) + len(rejects))
             log.warning("%d records not acknowledged: %s", len(events) + len(rejects), exc)
-            raise refusal.not_confirmed() from None
+            raise (refusal.not_kept() if isinstance(exc, NotKept) else refusal.not_confirmed()) from None
         metrics.INGEST_EVENTS.labels(path).inc(len(mapped.events))
         for reject in mapped.rejects:
             metrics.INGEST_QUARANTINED.labels(reject.reason).inc()
@@ -111,7 +120,8 @@ class Receiver:
         wrong = self._outbox.problem()
         if wrong:
             raise Refusal(503, wrong, "See the receiver's log.")
-        return orjson.dumps({"part": "ingest", "healthy": True})
+        note = self._note()
+        return orjson.dumps({"part": "ingest", "healthy": True, **({"note": note} if note else {})})
 
 
 def _announced(headers: routes.Headers) -> int:

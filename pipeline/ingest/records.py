@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from connectors.avro import RecordCodec, frame
@@ -32,6 +33,11 @@ class Envelope:
     event_schema_id: int
     quarantine: RecordCodec
     sealer: Sealer
+
+    @cached_property
+    def id_key(self) -> bytes:
+        """Keys the ids of events whose source gives none."""
+        return self.sealer.hash_key()
 
     def events(self, mapped: Mapped, entry: Entry) -> list[Record]:
         """Records of the raw topic: functions of the payload and the token, so a retry has the same bytes at any receiver."""

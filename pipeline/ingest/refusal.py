@@ -64,6 +64,23 @@ def not_confirmed() -> Refusal:
     )
 
 
+def not_kept() -> Refusal:
+    return Refusal(
+        503,
+        "The receiver cannot keep the events: its spool is full or its disk fails. They are not acknowledged.",
+        "Send the same request again after the time in Retry-After; if this lasts, see GET /healthz of the receiver.",
+    )
+
+
+def not_ready() -> Refusal:
+    return Refusal(
+        503,
+        "The receiver does not know the schema ids yet: the schema registry does not answer, and nothing is remembered.",
+        "Send the same request again after the time in Retry-After.",
+        close=True,
+    )
+
+
 def mend(error: str, what_to_do: str) -> Refusal:
     return Refusal(422, error, what_to_do)
 
