@@ -26,6 +26,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "completeness": ("pipeline.completeness_command", "up to when nothing of a tenant's events is missing, and what is"),
     "producer": ("pipeline.producer_command", "declare a producer dead that will not be heard again; list such statements"),
     "rebuild": ("pipeline.rebuild", "make again what ClickHouse or the archive has lost, from the other one or from Kafka"),
+    "offsets": ("pipeline.offsets", "how far each part's group is; set an offset by hand"),
     "reference": ("pipeline.reference.command", "check, compare and apply reference data: tenants, agents, tools, controls"),
     "quarantine": ("pipeline.quarantine", "list, show and replay what could not be processed"),
     "archive-sql": ("pipeline.archive_sql", "print the statement that makes the archive a table for DuckDB or ClickHouse"),

@@ -47,6 +47,7 @@ OTHERS = (
     "MIN_INSYNC_REPLICAS",
     "OBJECT_LOCK_",
     "OPERATOR_",
+    "REBUILD_",
     "PROCESSOR_",
     "REFERENCE_",
     "REPLICATION_FACTOR",
