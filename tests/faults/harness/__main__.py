@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -26,8 +27,10 @@ from typing import Any
 from infra.stack.stack import CHECKOUT
 from tests.faults.harness.controls import CONTROLS
 from tests.faults.harness.kinds import KINDS, Kind, draw
+from tests.faults.harness.outage import lines, outage
+from tests.faults.harness.producer import NotSettled
 from tests.faults.harness.verdict import stored, verdict
-from tests.faults.harness.world import NotSettled, World
+from tests.faults.harness.world import SERVERS, World
 
 RECOVERY_SECONDS = 180.0
 
@@ -39,12 +42,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(f"{kind.name:30} {kind.text}" for kind in KINDS.values()))
         return 0
     red = 0
-    for record in results(args):
+    for record in outages(args) if args.outage else results(args):
         with args.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         red += not record["ok"]
     _say(f"{red} runs were red" if red else "every run held")
     return 1 if red else 0
+
+
+def outages(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One record: a server is away."""
+    with _folder(args) as folder, World(folder, None, args.rate, _heard, args.fast) as world:
+        record = {"commit": _commit(), "began": time.time(), "rate": args.rate}
+        record |= outage(world, args.outage, args.minutes, max(args.patience, args.minutes * 120))
+    print("\n".join(lines(record)))
+    yield record
 
 
 def results(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -53,17 +65,12 @@ def results(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     names = [control.kind] if control else args.only or [kind.name for kind in KINDS.values() if not kind.last]
     runs = list(enumerate(draw(names, args.seed, args.runs, args.faults)))
     while runs:
-        folder = Path(mkdtemp(prefix="auditwire-faults-"))
-        try:
-            with World(folder, control, args.rate, lambda text: _say("  " + text.splitlines()[0]), args.fast) as world:
-                for _ in range(args.runs_per_world):
-                    record = one_run(world, *runs.pop(0), args)
-                    yield record
-                    if not (runs and record["ok"]) or record["last"]:
-                        break
-        finally:
-            if not args.keep:
-                shutil.rmtree(folder, ignore_errors=True)
+        with _folder(args) as folder, World(folder, control, args.rate, _heard, args.fast) as world:
+            for _ in range(args.runs_per_world):
+                record = one_run(world, *runs.pop(0), args)
+                yield record
+                if not (runs and record["ok"]) or record["last"]:
+                    break
 
 
 def one_run(world: World, number: int, kinds: list[Kind], args: argparse.Namespace) -> dict[str, Any]:
@@ -105,10 +112,26 @@ def _strike(world: World, kind: Kind, dice: random.Random, patience: float) -> d
     return record
 
 
+@contextmanager
+def _folder(args: argparse.Namespace) -> Iterator[Path]:
+    """A folder for one world; it stays with --keep."""
+    folder = Path(mkdtemp(prefix="auditwire-faults-"))
+    try:
+        yield folder
+    finally:
+        if not args.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _commit() -> str:
     return subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=True
     ).stdout.strip()
+
+
+def _heard(text: str) -> None:
+    """What the supervisor says, without the ends of logs."""
+    _say("  " + text.splitlines()[0])
 
 
 def _say(text: str) -> None:
@@ -125,6 +148,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=5, help="faults a run")
     parser.add_argument("--only", nargs="*", choices=KINDS, default=[])
     parser.add_argument("--off", choices=CONTROLS)
+    parser.add_argument("--outage", choices=SERVERS)
+    parser.add_argument("--minutes", type=float, default=2.0, help="how long the server is away")
     parser.add_argument("--rate", type=float, default=300.0, help="events a second")
     parser.add_argument("--runs-per-world", type=int, default=6)
     parser.add_argument("--patience", type=float, default=RECOVERY_SECONDS, help="seconds until all must be stored")

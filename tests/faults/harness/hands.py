@@ -20,6 +20,7 @@ from connectors.kafka import consumer_config, producer_config
 from connectors.registry import SchemaRegistry
 from pipeline import settings
 from tests.faults.harness.inputs import SUBJECT
+from tests.faults.harness.verdict import fsck, tool
 from tests.faults.harness.world import World, resume
 from tests.processing import batch, rows
 
@@ -70,9 +71,9 @@ def sink_offset_moved_back(world: World, dice: random.Random) -> str:
     """Somebody moves a sink's offset back; the partition stops, and goes on when it is put where the refusal says."""
     part, partition = dice.choice(("clickhouse-sink", "archive-sink")), dice.randrange(4)
     group = f"audit-{part}"
-    world.send(part, signal.SIGKILL)
-    before = stands(world, group, "audit.events", partition)
-    move(world, group, "audit.events", partition, before // 2)
+    with world.without(part):
+        before = stands(world, group, "audit.events", partition)
+        move(world, group, "audit.events", partition, before // 2)
     found: list[str] = []
 
     def said() -> bool:
@@ -85,7 +86,25 @@ def sink_offset_moved_back(world: World, dice: random.Random) -> str:
     return f"{part} partition {partition} to {before // 2}"
 
 
-FAULTS = {run.__name__: run for run in (processor_offset_moved, sink_offset_moved_back)}
+def sink_offset_moved_ahead(world: World, dice: random.Random) -> str:
+    """Somebody moves the ClickHouse sink's offset ahead; fsck names what is missing, `auditwired rebuild` stores it."""
+    group, topic = "audit-clickhouse-sink", "audit.events"
+    with world.without("clickhouse-sink"):
+        time.sleep(dice.uniform(3.0, 5.0))
+        ends = world.progress.ends("clickhouse-sink")
+        behind = [end - stands(world, group, topic, partition) for partition, end in enumerate(ends)]
+        partition = behind.index(max(behind))
+        move(world, group, topic, partition, ends[partition])
+    world.back("clickhouse-sink")
+    world.recover(120)
+    code, found = fsck(world)
+    assert code == 1 and any("missing_in_clickhouse" in text for text in found), found
+    done = tool(world, "rebuild", "clickhouse", "--partition", str(partition))
+    assert done.returncode == 0, done.stderr[-2000:]
+    return f"partition {partition} by {behind[partition]}"
+
+
+FAULTS = {run.__name__: run for run in (processor_offset_moved, sink_offset_moved_back, sink_offset_moved_ahead)}
 
 
 def raw_topic_recreated(world: World, dice: random.Random) -> str:

@@ -19,9 +19,9 @@ Record = dict[str, Any]
 
 
 def read(paths: Iterable[Path]) -> list[Record]:
-    """Every run in the files, oldest first."""
+    """Every run with faults in the files, oldest first."""
     found = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
-    return sorted(found, key=lambda record: record["began"])
+    return sorted((record for record in found if "faults" in record), key=lambda record: record["began"])
 
 
 def tables(records: Sequence[Record]) -> str:

@@ -66,12 +66,18 @@ def stored(world: World) -> tuple[int, int]:
     return len(list(identities(clickhouse(values)))), len(list(identities(archive(values))))
 
 
+def tool(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A tool of operators, `auditwired …`."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(settings.PREFIX)}
+    argv = [sys.executable, "-m", "pipeline", *arguments]
+    return subprocess.run(
+        argv, cwd=CHECKOUT, env={**clean, **world.direct}, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
 def fsck(world: World) -> tuple[int, list[str]]:
     """Exit code of `auditwired fsck`, and what it names."""
-    mine = {k: v for k, v in world.direct.items() if k in settings.names_of(settings.Operator)}
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(settings.PREFIX)}
-    argv = [sys.executable, "-m", "pipeline", "fsck", "--json"]
-    done = subprocess.run(argv, cwd=CHECKOUT, env={**clean, **mine}, capture_output=True, text=True, timeout=300, check=False)
+    done = tool(world, "fsck", "--json")
     if done.returncode not in (0, 1):
         return done.returncode, [done.stderr[-500:]]
     report = json.loads(done.stdout)

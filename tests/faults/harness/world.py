@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +24,7 @@ from infra.stack.servers.clickhouse import ClickHouse
 from infra.stack.supervisor import Supervisor
 from pipeline import settings
 from tests.faults.harness.controls import Control
+from tests.faults.harness.producer import Load, NotSettled
 from tests.wire import Wire
 
 SERVERS = ("kafka", "registry", "clickhouse", "s3", "postgres")
@@ -46,47 +45,17 @@ SMALL_DISK = 'mkdir -p "$0" && mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@
 Say = Callable[[str], None]
 
 
-class NotSettled(Exception):  # noqa: N818
-    """Something did not happen in time; the text says what."""
+class Mortal(Stack):
+    """A stack that does not start a server that is to stay away, whoever asks."""
 
+    def __init__(self, directory: Path, *, fast_jvm: bool) -> None:
+        super().__init__(directory, fast_jvm=fast_jvm)
+        self.away: set[str] = set()
 
-@dataclass
-class Load:
-    """The process that produces; its claims stay when it is killed."""
-
-    env: Mapping[str, str]
-    folder: Path
-    rate: float
-    serial: int = 0
-    process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        self.serial += 1
-        argv = [sys.executable, "-m", "tests.faults.harness.load", "--seed", str(self.serial), "--rate", str(self.rate)]
-        argv += ["--claims", str(self.folder / f"claims-{self.serial}.txt")]
-        log = (self.folder / f"load-{self.serial}.log").open("wb")
-        self.process = subprocess.Popen(
-            argv, env={**_foreign(), **self.env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-        log.close()
-        self.tell("go")
-
-    def tell(self, command: str, seconds: float = 400) -> dict[str, int]:
-        """A command of `tests.faults.harness.load`, and its answer."""
-        process = cast(subprocess.Popen[str], self.process)
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(command + "\n")
-        process.stdin.flush()
-        if not select.select([process.stdout], [], [], seconds)[0]:
-            raise NotSettled(f"the load does not answer {command!r} after {seconds:.0f} s")
-        if not (line := process.stdout.readline()):
-            raise NotSettled("the load has ended: look at its log")
-        return cast(dict[str, int], json.loads(line))
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
+    def launch(self, name: str) -> None:
+        while name in self.away:
+            time.sleep(0.1)
+        super().launch(name)
 
 
 @dataclass
@@ -114,7 +83,7 @@ class World:
         self._exits.close()
 
     def _start(self) -> None:
-        self.stack = Stack(self.folder / "state", fast_jvm=self.fast_jvm)
+        self.stack = Mortal(self.folder / "state", fast_jvm=self.fast_jvm)
         kafka = self.wires["kafka"] = self._exits.enter_context(Wire(self.stack.env["AUDITWIRE_KAFKA_BOOTSTRAP"]))
         self.stack.place.advertised["kafka"] = kafka.port
         for name, setting in WIRED.items():
@@ -184,6 +153,16 @@ class World:
         """Wait until one of these instances is stopped by a signal; its name."""
         self.until(lambda: any(_stopped(self.stack.pid(name)) for name in names), 60, f"none of {names} stops")
         return next(name for name in names if _stopped(self.stack.pid(name)))
+
+    @contextmanager
+    def without(self, name: str) -> Iterator[None]:
+        """Killed, and not started again before the block ends."""
+        self.stack.away.add(name)
+        try:
+            self.send(name, signal.SIGKILL)
+            yield
+        finally:
+            self.stack.away.discard(name)
 
     @contextmanager
     def spare(self, part: str, **overrides: str) -> Iterator[str]:
@@ -271,11 +250,6 @@ class World:
                 if time.monotonic() > deadline:
                     raise NotSettled(f"Kafka does not tell where the groups stand: {exc}") from None
                 time.sleep(0.2)
-
-
-def _foreign() -> dict[str, str]:
-    """Our environment without settings of Auditwire."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(settings.PREFIX)}
 
 
 def _through(url: str, wire: Wire) -> str:

@@ -1,0 +1,114 @@
+"""A server is away under load for minutes: does memory stay flat, is nothing lost, how fast is what waited caught up with?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from tests.faults.harness.verdict import verdict
+from tests.faults.harness.world import PARTS, World
+
+WARM_UP, EVERY = 20.0, 5.0
+
+
+@dataclass
+class Memory:
+    """Resident megabytes of the parts and the producer over time."""
+
+    world: World
+    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def look(self) -> None:
+        now = time.monotonic()
+        pids = {part: self.world.stack.pid(part) for part in PARTS}
+        pids["producer"] = self.world.load.process.pid if self.world.load.process else None
+        for name, pid in pids.items():
+            if pid is not None and psutil.pid_exists(pid):
+                self.series.setdefault(name, []).append((now, _resident(pid)))
+
+    def watch(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Look every few seconds."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not until():
+            self.look()
+            time.sleep(min(EVERY, max(0.1, end - time.monotonic())))
+
+    def between(self, begin: float, end: float) -> dict[str, dict[str, float]]:
+        """For each process: megabytes first, at most and last, and how many a minute they grew in the second half."""
+        made = {}
+        for name, seen in self.series.items():
+            part = [(at, size) for at, size in seen if begin <= at <= end]
+            if len(part) > 3:
+                half = part[len(part) // 2 :]
+                growth = (half[-1][1] - half[0][1]) / max(half[-1][0] - half[0][0], 1.0) * 60
+                sizes = [size for _, size in part]
+                figures = {"first": sizes[0], "most": max(sizes), "last": sizes[-1], "growth_a_minute": growth}
+                made[name] = {key: round(value, 1) for key, value in figures.items()}
+        return made
+
+
+def _resident(pid: int) -> float:
+    try:
+        process = psutil.Process(pid)
+        return float(sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))) / 1e6
+    except psutil.Error:
+        return 0.0
+
+
+def outage(world: World, server: str, minutes: float, patience: float) -> dict[str, Any]:
+    """The record of it; ``ok`` when everything that was acknowledged is stored once."""
+    memory = Memory(world)
+    memory.watch(WARM_UP)
+    before = _stored(world)
+    with world.without(server):
+        begin = time.monotonic()
+        memory.watch(minutes * 60)
+        end = time.monotonic()
+    world.back(server, seconds=patience)
+    back, waited_for = time.monotonic(), _stored(world)
+    world.recover(patience)
+    caught_up = time.monotonic() - back
+    rate = (_stored(world) - waited_for) / max(caught_up, 0.1)
+    memory.watch(WARM_UP)
+    counts = world.load.tell("pause")
+    world.recover(patience)
+    found = verdict(world)
+    return {
+        "server": server,
+        "minutes": minutes,
+        "memory": memory.between(begin, end),
+        "stored_during_outage": waited_for - before,
+        "answers_after": round(back - end, 1),
+        "caught_up_after": round(caught_up, 1),
+        "caught_up_a_second": round(rate, 1),
+        "producers": counts,
+        "verdict": found.as_json(),
+        "ok": found.holds,
+    }
+
+
+def _stored(world: World) -> int:
+    """Events in ClickHouse; where that is away, what the ClickHouse sink's group has done."""
+    try:
+        return int(world.clickhouse("SELECT count() FROM audit.events"))
+    except OSError:
+        return world.progress.series["clickhouse-sink"][-1][1] if world.progress.series["clickhouse-sink"] else 0
+
+
+def lines(record: dict[str, Any]) -> list[str]:
+    """The record for people."""
+    made = [f"{record['server']} away for {record['minutes']:g} minutes: {'held' if record['ok'] else 'RED'}"]
+    for name, sizes in record["memory"].items():
+        made.append(
+            f"  {name:16} MB first {sizes['first']:7.1f} most {sizes['most']:7.1f} last {sizes['last']:7.1f}"
+            f" {sizes['growth_a_minute']:+.1f} a minute in the second half"
+        )
+    made.append(
+        f"  answers {record['answers_after']} s after it was let back, caught up in {record['caught_up_after']} s more"
+        f" ({record['caught_up_a_second']:.0f} events a second)"
+    )
+    return [*made, f"  producers: {record['producers']}", f"  {record['verdict']}"]
