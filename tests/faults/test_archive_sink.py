@@ -1,15 +1,12 @@
-"""The archive sink under kill -9, pauses, lost answers and a dying store: every event once, whatever happened."""
+"""The archive sink under kill -9, pauses and lost answers: every event once, whatever happened."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from infra.stack import Stack
-from tests import archive_bucket, space
+from tests import archive_bucket
 from tests.archive_sink import ArchiveProcess, ClassedTopic, intact, settled
 from tests.space import Space
 from tests.waiting import until
@@ -98,40 +95,3 @@ def test_without_create_only_a_frozen_sink_leaves_second_versions(provisioned: S
     assert len(archive_bucket.doubles(archive_bucket.bucket(provisioned, "operator"))) > 0
     with pytest.raises(AssertionError):
         intact(topic)
-
-
-@pytest.fixture
-def mortal(fault_stack: Stack, tmp_path: Path) -> Iterator[Space]:
-    """A provisioned namespace on servers that may be killed."""
-    one = space.claim(fault_stack, tmp_path)
-    one.provision()
-    yield one
-    one.drop()
-
-
-@pytest.mark.timeout(600)  # SeaweedFS started again answers a PUT after up to 20 s, several of them in turn
-def test_s3_is_killed_while_objects_are_written(mortal: Space, fault_stack: Stack) -> None:
-    topic = ClassedTopic(mortal)
-    with ArchiveProcess(mortal) as sink:
-        for _ in range(2):
-            topic.write(300)
-            fault_stack.kill("s3")
-            topic.write(100)
-            until(lambda: "is it up" in sink.text() or "try again" in sink.text(), otherwise=sink.text)
-            fault_stack.launch("s3")
-            fault_stack.wait("s3")
-            settled(topic, sink, seconds=200)
-    intact(topic)
-
-
-def test_kafka_is_killed_while_ranges_are_open(mortal: Space, fault_stack: Stack) -> None:
-    topic = ClassedTopic(mortal)
-    topic.write(300)
-    with ArchiveProcess(mortal, overrides={"ARCHIVE_SINK_FLUSH_SECONDS": 3}) as sink:
-        until(lambda: "assigned" in sink.text(), otherwise=sink.text)
-        fault_stack.kill("kafka")
-        fault_stack.launch("kafka")
-        fault_stack.wait("kafka")
-        ClassedTopic(mortal, "audit-second-writer").write(100)
-        settled(topic, sink, seconds=150)
-    intact(topic)

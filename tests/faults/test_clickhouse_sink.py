@@ -1,20 +1,17 @@
-"""The ClickHouse sink under kill -9, pauses, lost answers and a dying server: nothing missing, nothing double; and without fence
+"""The ClickHouse sink under kill -9, pauses and lost answers: nothing missing, nothing double; and without fence
 or read-back the same faults are seen to do harm.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from connectors.kafka import cluster_of
 from connectors.kafka_partitions import topic_id_of
-from infra.stack import Stack
 from pipeline import settings
-from tests import space
 from tests.sinks import CleanTopic, Difference, SinkProcess, clickhouse, compare, drained
 from tests.space import Space
 from tests.waiting import until
@@ -134,26 +131,3 @@ def test_an_eaten_token_is_healed_by_reading_back(fresh: CleanTopic) -> None:
 
 def test_without_reading_back_an_eaten_token_loses(fresh: CleanTopic) -> None:
     assert eaten_token(fresh, "unread").missing
-
-
-@pytest.fixture
-def own(fault_stack: Stack, tmp_path: Path) -> Iterator[Space]:
-    one = space.claim(fault_stack, tmp_path)
-    one.provision()
-    yield one
-    one.drop()
-
-
-def test_clickhouse_is_killed_again_and_again(own: Space) -> None:
-    topic = CleanTopic(own)
-    with SinkProcess(own, overrides=SMALL) as sink:
-        for _ in range(3):
-            topic.write(300)
-            own.stack.kill("clickhouse")
-            topic.write(100)
-            own.stack.launch("clickhouse")
-            own.stack.wait("clickhouse")
-        drained(topic, sink, seconds=180)
-        assert sink.end(signal.SIGTERM) == 0, sink.text()
-    difference = compare(topic)
-    assert not difference, difference

@@ -11,6 +11,7 @@ Exit code 0: every run held; 1: one did not.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import shutil
@@ -64,8 +65,10 @@ def results(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     control = CONTROLS[args.off] if args.off else None
     names = [control.kind] if control else args.only or [kind.name for kind in KINDS.values() if not kind.last]
     runs = list(enumerate(draw(names, args.seed, args.runs, args.faults)))
-    while runs:
-        with _folder(args) as folder, World(folder, control, args.rate, _heard, args.fast) as world:
+    for number in itertools.count():
+        if not runs:
+            return
+        with _folder(args) as folder, World(folder, control, args.rate, _heard, args.fast, number % 2 == 0) as world:
             for _ in range(args.runs_per_world):
                 record = one_run(world, *runs.pop(0), args)
                 yield record
@@ -82,8 +85,7 @@ def one_run(world: World, number: int, kinds: list[Kind], args: argparse.Namespa
         for kind in kinds:
             if not kind.last:
                 record["faults"].append(_strike(world, kind, dice, 0 if args.hurry else args.patience))
-        world.load.tell("pause")
-        world.recover(args.patience)
+        settle(world, args.patience)
         found = verdict(world)
         record |= {"verdict": found.as_json(), "ok": found.holds}
         for kind in kinds:
@@ -96,6 +98,13 @@ def one_run(world: World, number: int, kinds: list[Kind], args: argparse.Namespa
     record["seconds"] = round(time.time() - began, 1)
     _say(f"{'held' if record['ok'] else 'RED'}: seed {args.seed} run {number}, {record.get('verdict') or record.get('error')}")
     return record
+
+
+def settle(world: World, patience: float) -> None:
+    """Every producer knows what became of its events, and everything is stored."""
+    world.load.tell("pause")
+    world.sent_on("ingest", patience)
+    world.recover(patience)
 
 
 def _strike(world: World, kind: Kind, dice: random.Random, patience: float) -> dict[str, Any]:

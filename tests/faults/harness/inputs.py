@@ -31,6 +31,7 @@ def second_receiver(world: World, dice: random.Random) -> str:
     with world.spare("ingest"):
         url = f"http://{world.spare_environment('ingest')['AUDITWIRE_INGEST_LISTEN']}"
         taken = world.load.tell(f"again 20 {url}")["taken"]
+        world.sent_on(world.spares["ingest"], 60)
     return f"{taken} requests"
 
 

@@ -75,6 +75,7 @@ def outage(world: World, server: str, minutes: float, patience: float) -> dict[s
     rate = (_stored(world) - waited_for) / max(caught_up, 0.1)
     memory.watch(WARM_UP)
     counts = world.load.tell("pause")
+    world.sent_on("ingest", patience)
     world.recover(patience)
     found = verdict(world)
     return {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +41,7 @@ SESSION_SECONDS = 6.0
 TUNING = {
     "AUDITWIRE_ARCHIVE_SINK_FLUSH_SECONDS": "4",
     "AUDITWIRE_CLICKHOUSE_SINK_FLUSH_MS": "200",
-    "AUDITWIRE_PROCESSOR_LINGER_MS": "20",
+    "AUDITWIRE_PROCESSOR_LINGER_MS": "100",
     **{f"AUDITWIRE_{part}_SESSION_TIMEOUT_MS": "6000" for part in ("PROCESSOR", "CLICKHOUSE_SINK", "ARCHIVE_SINK")},
 }
 SMALL_DISK = 'mkdir -p "$0" && mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"'
@@ -67,6 +70,7 @@ class World:
     rate: float = 300.0
     say: Say = lambda text: None
     fast_jvm: bool = False
+    receiver_spool: bool = True
     wires: dict[str, Wire] = field(default_factory=dict)
     spares: dict[str, str] = field(default_factory=dict)
 
@@ -90,6 +94,8 @@ class World:
             self.wires[name] = self._exits.enter_context(Wire(self.stack.env[setting]))
         wired = {setting: _through(self.stack.env[setting], self.wires[name]) for name, setting in WIRED.items()}
         wired["AUDITWIRE_KAFKA_BOOTSTRAP"] = f"127.0.0.1:{kafka.port}"
+        if self.receiver_spool:
+            wired["AUDITWIRE_INGEST_SPOOL_DIR"] = str(self.folder / "state" / "spool-ingest")
         self.env = {**own.settings_for(TUNING, self.stack.env, False), **wired}
         supervisor.LONGEST_PAUSE = 1.0  # they die often here, and it is not this pause that is measured
         commands = {part: self.command(part) for part in PARTS}
@@ -183,6 +189,7 @@ class World:
         own_places = {
             "AUDITWIRE_INGEST_LISTEN": f"127.0.0.1:{second}",
             "AUDITWIRE_ARCHIVE_SINK_SPILL_DIR": str(self.folder / "state" / "spill-2"),
+            "AUDITWIRE_INGEST_SPOOL_DIR": str(self.folder / "state" / "spool-ingest-2") if self.receiver_spool else "",
             "AUDITWIRE_PROCESSOR_DATA_DIR": str(self.folder / "state" / "faust-2"),
         }
         environment = parts.environment_of(part, {**self.env, **own_places, **overrides}, self.stack.place)
@@ -195,9 +202,6 @@ class World:
 
     def health(self, part: str) -> str:
         """What /healthz says when it is not well; empty when it is."""
-        import urllib.error
-        import urllib.request
-
         try:
             with urllib.request.urlopen(cast(parts.Part, self.stack.servers[part]).admin + "/healthz", timeout=5):
                 return ""
@@ -205,6 +209,17 @@ class World:
             return str(json.loads(refusal.read())["reason"])
         except OSError:
             return "no answer"
+
+    def sent_on(self, receiver: str, seconds: float) -> None:
+        """Wait until a receiver has nothing left in its spool; Kafka then has what was acknowledged."""
+        part = cast(parts.Part, self.stack.servers[receiver])
+
+        def empty() -> bool:
+            with suppress(OSError), urllib.request.urlopen(part.admin + "/metrics", timeout=10) as answer:
+                return re.search(rb"^auditwire_ingest_spool_records 0\.0$", answer.read(), re.MULTILINE) is not None
+            return False
+
+        self.until(empty, seconds, f"{receiver} keeps records in its spool")
 
     def log(self, part: str) -> str:
         return self.stack.log(part).read_text(errors="replace")
