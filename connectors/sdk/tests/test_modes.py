@@ -24,8 +24,11 @@ from auditwire import (
     SpoolFolder,
     SpoolFullError,
 )
+from auditwire._direct import Control
+from auditwire._event import encode_parts, producer_start
+from auditwire._lane import restamped
 from auditwire._modes import chooser, parse
-from auditwire.testing import Recorded, RecordingTransport
+from auditwire.testing import Recorded, RecordingTransport, decode
 from tests.waiting import until
 
 KEY = bytes(range(32))
@@ -297,6 +300,48 @@ def test_a_heartbeat_says_nothing_about_events_that_come_while_it_is_made(event:
     c._beat()
     told = [(e["sequence"], e["event_type"], e["observed_at"].second) for e in transport.events]
     assert told == [(0, "tool.invoked", 1), (1, "tool.invoked", 2), (2, "auditwire.producer.heartbeat", 1)]
+
+
+def times_around_a_heartbeat(mode: Mode, folder: Path, jump: int, control: Control) -> list[tuple[int, str, int]]:
+    """(sequence, type, observed_at in seconds) ; the second event's clock is ``jump`` seconds from the heartbeat's."""
+    transport = RecordingTransport()
+    now = [100_000_000]
+    c = client(transport, heartbeat=3600.0, clock=lambda: now[0], control=control, spool=SpoolFolder(folder, KEY), max_block=0.0)
+    c.record(AuditEvent(event_type="x"), mode=mode)
+    c._beat()
+    now[0] += jump * 1_000_000
+    c.record(AuditEvent(event_type="x", prompt="kept"), mode=mode)
+    c._beat()
+    c.close()
+    assert [e["prompt"] for e in transport.events if e["event_type"] == "x"] == ["", "kept"]
+    return [(e["sequence"], e["event_type"].rpartition(".")[2], round(e["observed_at"].timestamp())) for e in transport.events]
+
+
+@pytest.mark.parametrize("mode", ["best_effort", "blocking", "spooled"])
+def test_nothing_is_observed_before_the_heartbeat_in_front_of_it_though_the_clock_goes_back(mode: Mode, tmp_path: Path) -> None:
+    told = times_around_a_heartbeat(mode, tmp_path / "back", -50, Control())
+    assert told == [(0, "x", 100), (1, "heartbeat", 100), (2, "x", 100), (3, "heartbeat", 100), (4, "closed", 100)]
+    told = times_around_a_heartbeat(mode, tmp_path / "on", 50, Control())
+    assert told == [(0, "x", 100), (1, "heartbeat", 100), (2, "x", 150), (3, "heartbeat", 150), (4, "closed", 150)]
+
+
+@pytest.mark.parametrize("mode", ["best_effort", "blocking", "spooled"])
+def test_control_without_it_an_event_appears_in_a_time_that_was_said_to_be_over(mode: Mode, tmp_path: Path) -> None:
+    told = times_around_a_heartbeat(mode, tmp_path, -50, Control(nothing_before_heartbeat=False))
+    assert told[1:3] == [(1, "heartbeat", 100), (2, "x", 50)]
+
+
+@pytest.mark.parametrize("observed_at", [None, 0, 1795348800000000])
+def test_another_observed_at_changes_nothing_else(observed_at: int | None) -> None:
+    event = AuditEvent(
+        event_type="tool.invoked", event_id="e" * 36, tenant_id="acme", occurred_at=1795348800000000, prompt="p", source="s"
+    )
+    head, tail = encode_parts(event, observed_at, "spooled")
+    middle = producer_start("p", 1) + b"\0"
+    before, after = decode(head + middle + tail), decode(restamped(head, 1795348800000001) + middle + tail)
+    assert after.pop("observed_at").microsecond == 1
+    del before["observed_at"]
+    assert after == before
 
 
 def test_a_heartbeat_that_is_lost_is_logged(event: AuditEvent, caplog: pytest.LogCaptureFixture) -> None:

@@ -207,7 +207,7 @@ class AuditClient:
             _modes.checked(chosen)
             raise no_spool()
         head, tail = fitting_parts(full, observed_at, chosen)
-        return way, head, tail, Receipt(full.tenant_id, full.event_id, self._why, self._book.settled)
+        return way, head, tail, Receipt(full.tenant_id, full.event_id, observed_at, self._why, self._book.settled)
 
     def _filled(self, event: AuditEvent, observed_at: int) -> AuditEvent:
         full = event.copy()

@@ -14,10 +14,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def decode(body: bytes) -> dict[str, Any]:
     """The event in an Avro body (without the five header bytes) that this SDK wrote; every column by name."""
-    return dict(_Reader(body).value(_PARSED))
+    return dict(Reader(body).value(_PARSED))
 
 
-class _Reader:
+class Reader:
     """Reads the Avro types that events are made of."""
 
     def __init__(self, body: bytes) -> None:

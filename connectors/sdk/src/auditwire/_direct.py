@@ -27,6 +27,7 @@ class Control:
     done_after_stored: bool = True
     epochs_rise: bool = True
     end_what_was_left: bool = True
+    nothing_before_heartbeat: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Direct:
             lane = self._lanes.get(receipt.tenant_id) or self._new_lane(receipt.tenant_id)
             number = receipt.sequence = lane.next
             try:
-                self._send(lane.key, lane.value(self._frame, head, tail), receipt.settle)
+                self._send(lane.key, lane.value(self._frame, head, tail, receipt.observed_at), receipt.settle)
             except (Full, DeliveryError) as error:
                 receipt.sequence = -1
                 if not self._number_late:
@@ -114,15 +115,16 @@ class Direct:
         with self._lock:
             lanes = list(self._lanes.values())
         for lane in lanes:
-            head, tail = self._desk.speaker.parts(kind, lane, self.mode)
+            head, tail, at = self._desk.speaker.parts(kind, lane, self.mode)
             with self._lock:
                 if self._closed and kind == HEARTBEAT:
                     return
                 try:
-                    self._send(lane.key, lane.value(self._frame, head, tail), self._heard(kind, lane.tenant))
+                    self._send(lane.key, lane.value(self._frame, head, tail, at), self._heard(kind, lane.tenant))
                 except (Full, AuditwireError):  # no number is used: the next one says it
                     continue
                 lane.next += 1
+                lane.said = max(lane.said, at) if self._desk.control.nothing_before_heartbeat else 0
                 self.own_under_way += 1
 
     def _heard(self, kind: str, tenant: str) -> Callable[[Outcome], None]:

@@ -47,16 +47,34 @@ os.register_at_fork(after_in_child=_era.after_fork)
 class Receipt:
     """What becomes of one recorded event. `wait` for it, `await` it, or ask `done`.
 
-    ``event_id`` and ``tenant_id`` identify the event; ``sequence`` is its number in this producer's gap-free count.
+    ``event_id`` and ``tenant_id`` identify the event; ``sequence`` is its number in this producer's gap-free count;
+    ``observed_at`` is when `record` was called, in microseconds since 1970 UTC.
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_era", "_outcome", "_settled", "_why", "event_id", "sequence", "tenant_id")
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_era",
+        "_outcome",
+        "_settled",
+        "_why",
+        "event_id",
+        "observed_at",
+        "sequence",
+        "tenant_id",
+    )
 
     def __init__(
-        self, tenant_id: str, event_id: str, why: Callable[[], str], settled: Callable[[Receipt, Outcome], None]
+        self,
+        tenant_id: str,
+        event_id: str,
+        observed_at: int,
+        why: Callable[[], str],
+        settled: Callable[[Receipt, Outcome], None],
     ) -> None:
         self.tenant_id = tenant_id
         self.event_id = event_id
+        self.observed_at = observed_at
         self.sequence = -1
         self._why = why
         self._settled = settled

@@ -35,6 +35,7 @@ class _Entry(NamedTuple):
     tail: bytes
     tenant: str
     future: Future[None]
+    observed_at: int
     receipt: Receipt | None = None
     lane: Lane | None = None
 
@@ -80,11 +81,11 @@ class Spooled:
 
     def record(self, head: bytes, tail: bytes, receipt: Receipt) -> None:
         """Return when the event is on the disk. Raises SpoolFullError (nothing taken), SpoolError, ClosedError."""
-        self._put(_Entry(head, tail, receipt.tenant_id, _future(), receipt)).result()
+        self._put(_Entry(head, tail, receipt.tenant_id, _future(), receipt.observed_at, receipt)).result()
 
     async def arecord(self, head: bytes, tail: bytes, receipt: Receipt) -> None:
         """As `record`, without blocking the event loop."""
-        await asyncio.wrap_future(self._put(_Entry(head, tail, receipt.tenant_id, _future(), receipt)))
+        await asyncio.wrap_future(self._put(_Entry(head, tail, receipt.tenant_id, _future(), receipt.observed_at, receipt)))
 
     def beat(self) -> None:
         """A heartbeat in every lane that was used."""
@@ -117,8 +118,8 @@ class Spooled:
         self._spool.close()
 
     def _say(self, kind: str, lane: Lane) -> Future[None]:
-        head, tail = self._desk.speaker.parts(kind, lane, MODE)
-        return self._put(_Entry(head, tail, lane.tenant, _future(), lane=lane), last=kind == CLOSED)
+        head, tail, at = self._desk.speaker.parts(kind, lane, MODE)
+        return self._put(_Entry(head, tail, lane.tenant, _future(), at, lane=lane), last=kind == CLOSED)
 
     def _end_left(self) -> bool:
         """All that earlier processes left is sent: say the end of their lanes that have none. False: try again."""
@@ -157,8 +158,11 @@ class Spooled:
         records: list[tuple[bytes, bytes, str]] = []
         for entry, lane in zip(entries, lanes, strict=True):
             numbers.append(lane.next)
-            records.append((lane.key, lane.value(self._frame, entry.head, entry.tail), self._topic))
+            value = lane.value(self._frame, entry.head, entry.tail, entry.observed_at)
+            records.append((lane.key, value, self._topic))
             lane.next += 1
+            if entry.lane and self._desk.control.nothing_before_heartbeat:
+                lane.said = max(lane.said, entry.observed_at)
         try:
             end = self._spool.append(records)
         except SpoolFullError as error:
