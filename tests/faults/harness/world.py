@@ -253,8 +253,9 @@ class World:
         for stage in stages:
             while not self._asked(lambda stage=stage: (self.progress.reached(stage, ends),), deadline)[0]:  # type: ignore[misc]
                 if time.monotonic() > deadline:
-                    at = self.progress.series[stage][-1][1]
-                    raise NotSettled(f"{stage} stands at {at} of {sum(ends)} offsets: {self.health(stage)}")
+                    raise NotSettled(
+                        f"{stage} has not done everything up to {ends}: {self.health(stage) or 'it calls itself well'}"
+                    )
                 time.sleep(0.1)
 
     def _asked(self, ask: Callable[[], Any], deadline: float) -> Any:
