@@ -2,31 +2,37 @@
 
 A producer numbers its events from 0 in each epoch, without gaps, and says with a heartbeat how many it has handed over. So a hole
 in the numbers is a loss (or a reject), and a heartbeat with number s and time t says that what is to come was observed at t or
-later. Times are microseconds since 1970, UTC; ``observed_at`` is the producer's clock. docs/completeness.md.
+later, less the time that an event may wait for its number. Times are microseconds since 1970, UTC; ``observed_at`` is the
+producer's clock. docs/completeness.md.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pipeline.numbers import Range, merged, without
+
 State = Literal["complete", "incomplete", "unknown"]
 Standing = Literal["live", "silent", "closed", "dead", "unknown"]
 GapKind = Literal["missing", "quarantined", "conflict", "dropped"]
-Range = tuple[int, int]  # ends included
 Key = tuple[str, int]  # producer, epoch
 SILENT_INTERVALS = 3
 BEGINNING = 0
+WAITING = 30_000_000
 
 
 @dataclass(frozen=True)
 class Safety:
-    """What is looked at, all on. Tests switch one off to see that it is needed; nothing else may."""
+    """What is looked at, all on. Tests switch one off to see that it is needed; nothing else may.
+
+    ``waiting``: how long after its ``observed_at`` an event may get its number, more than the SDK's deadline.
+    """
 
     holes: bool = True
     tails: bool = True
+    waiting: int = WAITING
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Statement:
 class Seen:
     """What the ledger knows of a producer epoch, as ranges in order that do not touch.
 
-    ``stored``: in every store. ``late``: stored, or about to be. Conflicts are among them.
+    ``stored``: in every store. ``late``: stored, or about to be.
     """
 
     producer: str
@@ -199,10 +205,12 @@ class Facts:
 def judge(seen: Seen, facts: Facts, pipeline: int, safety: Safety | None = None) -> Producer:
     """``pipeline``: its moment, which is the present here. A statement holds until the producer is heard again."""
     on, heartbeat, statement = safety or Safety(), facts.heartbeat, facts.statement
-    gaps = [_dated(gap, seen, facts.times) for gap in gaps_of(seen, heartbeat)] + list(facts.drops)
-    tail: int | None = _begun(seen, facts.times) if heartbeat is None else heartbeat.observed
-    if heartbeat is None and (last := seen.last_stored) in facts.times:
-        tail = facts.times[last].observed
+    begun = _begun(seen, facts)
+    gaps = [_dated(gap, begun, facts.times, on.waiting) for gap in gaps_of(seen, heartbeat)]
+    gaps += [replace(gap, after=max(begun, gap.after - on.waiting)) for gap in facts.drops]
+    last = facts.times.get(seen.last_stored)
+    heard = heartbeat.observed if heartbeat is not None else begun if last is None else last.observed
+    tail: int | None = max(begun, heard - on.waiting)
     standing: Standing = "unknown" if heartbeat is None else "live"
     if heartbeat is not None and heartbeat.closed and heartbeat.sequence >= seen.top:
         standing, tail = "closed", None
@@ -229,48 +237,21 @@ def edges(seen: Seen, heartbeat: Heartbeat | None) -> set[int]:
     return {n for n in beside | ({seen.last_stored} if heartbeat is None else set()) if n >= 0}
 
 
-def _dated(gap: Gap, seen: Seen, times: Mapping[int, Times]) -> Gap:
+def _dated(gap: Gap, begun: int, times: Mapping[int, Times], waiting: int) -> Gap:
     """Between the nearest events that are stored; before the first of them from the begin of the epoch."""
     before = max((n for n in times if n < gap.first), default=None)
     after = min((n for n in times if n > gap.last), default=None)
     return replace(
         gap,
-        after=_begun(seen, times) if before is None else times[before].observed,
+        after=begun if before is None else max(begun, times[before].observed - waiting),
         before=None if after is None else max(times[after].observed, times[after].received),
     )
 
 
-def _begun(seen: Seen, times: Mapping[int, Times]) -> int:
+def _begun(seen: Seen, facts: Facts) -> int:
     """An epoch is the time of the producer's start, where it is one."""
-    return max(BEGINNING, min([seen.epoch, *(t.observed for t in times.values())]))
-
-
-def merged(ranges: Iterable[Range]) -> list[Range]:
-    """The same numbers as ranges in order that do not touch."""
-    found: list[Range] = []
-    for first, last in sorted(ranges):
-        if found and first <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(found[-1][1], last))
-        else:
-            found.append((first, last))
-    return found
-
-
-def without(ranges: Sequence[Range], taken: Sequence[Range]) -> list[Range]:
-    """The numbers of ``ranges`` that are not in ``taken``; both as `merged` gives them."""
-    found: list[Range] = []
-    ends = [last for _, last in taken]
-    for first, last in ranges:
-        at = first
-        for low, high in taken[bisect_left(ends, first) :]:
-            if low > last:
-                break
-            if low > at:
-                found.append((at, low - 1))
-            at = high + 1
-        if at <= last:
-            found.append((at, last))
-    return found
+    known = [t.observed for t in facts.times.values()] + ([] if facts.heartbeat is None else [facts.heartbeat.observed])
+    return max(BEGINNING, min([seen.epoch, *known]))
 
 
 @dataclass

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.completeness import Completeness, Gap, Loss, Producer, Range
+from pipeline.completeness import Completeness, Gap, Loss, Producer
+from pipeline.numbers import Range
 
 MOST_PRODUCERS, MOST_GAPS = 1000, 1000
 RECEIVERS = "Events that came through receivers have no numbers: they are covered by pipeline_complete_until only."

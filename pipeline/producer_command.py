@@ -44,7 +44,7 @@ def _declare(values: settings.Operator, args: argparse.Namespace) -> int:
     if not args.by.strip() or not args.reason.strip():
         sys.stderr.write("auditwired producer: --by and --reason must say something: they stay for good\n")
         return 1
-    with producers(values, 60.0) as asked:
+    with producers(values, settle=0.0) as asked:  # who was heard a moment ago is not dead
         known = {p.seen.key: p for p in asked.of(args.tenant)[1].producers}
     found = known.get((args.producer, args.epoch))
     if found is None or found.standing in ("live", "closed"):

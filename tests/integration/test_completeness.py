@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import pytest
 
 from infra.stack.stack import CHECKOUT
 from pipeline import settings
-from pipeline.completeness import Safety
+from pipeline.completeness import WAITING, Safety
 from pipeline.export.app import create_app, stores
 from pipeline.export.jobs import Worker
 from pipeline.export.producers import CLOSED, HEARTBEAT
@@ -31,17 +32,17 @@ from tests.waiting import until
 
 OLGA, ANTON = "olga@example.com", "anton@example.com"
 NOW = int(time.time() * 1_000_000)
-MINUTE = 60_000_000
+MINUTE, STEP = 60_000_000, 40_000_000
 
 
-def events(producer: str, numbers: Sequence[int], tenant: str = "demo", minute: float = 0, **fields: Any) -> list[dict[str, Any]]:
-    """Events of a producer that began ten minutes ago, a second apart."""
+def events(producer: str, numbers: Sequence[int], tenant: str = "demo", **fields: Any) -> list[dict[str, Any]]:
+    """Events of a producer that began ten minutes ago, 40 seconds apart."""
     begun = NOW - 10 * MINUTE
     made = []
     for n in numbers:
-        at = begun + int(minute * MINUTE) + n * 1_000_000
+        at = begun + n * STEP
         own = {"producer_id": producer, "producer_epoch": begun, "sequence": n, "tenant_id": tenant}
-        made.append({**rows(1, hash((producer, n)) % 10**6)[0], **own, "occurred_at": at, "observed_at": at, **fields})
+        made.append({**rows(1, zlib.crc32(f"{producer}/{n}".encode()))[0], **own, "occurred_at": at, "observed_at": at, **fields})
     return made
 
 
@@ -141,8 +142,13 @@ def moment(micros: int) -> str:
     )
 
 
-def at(producer: str, number: int) -> str:
-    return moment(next(e["observed_at"] for e in SENT[producer] if e["sequence"] == number))
+def at(producer: str, number: int, less: int = 0) -> str:
+    return moment(next(e["observed_at"] for e in SENT[producer] if e["sequence"] == number) - less)
+
+
+def after(producer: str, number: int) -> str:
+    """What follows this number was observed then or later."""
+    return at(producer, number, min(number * STEP, WAITING))
 
 
 def extract(client: httpx.Client, start: int, end: int) -> dict[str, Any]:
@@ -164,20 +170,25 @@ def test_a_lost_number_is_named_with_its_times(world: World) -> None:
     known = {p["producer_id"]: p for p in found["producers"]}
     assert found["state"] == "incomplete"
     (gap,) = known["lossy"]["gaps"]
-    assert (gap["kind"], gap["first"], gap["last"], gap["after"]) == ("missing", 2, 2, at("lossy", 1))
+    assert (gap["kind"], gap["first"], gap["last"], gap["after"]) == ("missing", 2, 2, after("lossy", 1))
     assert known["lossy"]["stored"] == [[0, 1], [3, 4]] and known["lossy"]["heartbeat"]["sequence"] == 4
     assert (known["sound"]["standing"], known["sound"]["gaps"], known["sound"]["complete_until"]) == ("closed", [], None)
-    assert (known["mute"]["standing"], known["mute"]["complete_until"]) == ("unknown", at("mute", 2))
+    assert (known["mute"]["standing"], known["mute"]["complete_until"]) == ("unknown", after("mute", 2))
     (drop,) = known["dropping"]["gaps"]
-    assert (drop["kind"], drop["dropped"], drop["after"], drop["before"]) == ("dropped", 7, at("dropping", 1), at("dropping", 3))
+    assert (drop["kind"], drop["dropped"], drop["after"], drop["before"]) == (
+        "dropped",
+        7,
+        after("dropping", 1),
+        at("dropping", 3),
+    )
     assert [(g["kind"], g["first"], g["last"]) for g in known["refused"]["gaps"]] == [("quarantined", 1, 1)]
-    assert found["complete_until"] == min(at("lossy", 1), at("mute", 2), at("dropping", 1), at("refused", 0))
+    assert found["complete_until"] == min(after("lossy", 1), after("mute", 2), after("dropping", 1), after("refused", 0))
 
 
 def test_the_manifest_names_the_gap_and_does_not_say_complete(world: World) -> None:
     start = NOW - 10 * MINUTE
     with world.service() as ask:
-        manifest = extract(ask(OLGA), start, start + 4_000_000)
+        manifest = extract(ask(OLGA), start, start + 4 * STEP)
     assert (manifest["complete"], manifest["pipeline_complete"]) == (False, True)
     named = {p["producer_id"]: [(g["kind"], g["first"]) for g in p["gaps"]] for p in manifest["completeness"]["producers"]}
     assert (
@@ -196,9 +207,9 @@ def test_without_the_check_the_same_extract_would_be_called_complete(world: Worl
     """Negative control."""
     start = NOW - 10 * MINUTE
     with world.service(Safety(holes=False, tails=False)) as ask:
-        assert extract(ask(OLGA), start, start + 4_000_000)["complete"]
+        assert extract(ask(OLGA), start, start + 4 * STEP)["complete"]
     with world.service(Safety(tails=False)) as ask:
-        assert not extract(ask(OLGA), start, start + 4_000_000)["complete"]
+        assert not extract(ask(OLGA), start, start + 4 * STEP)["complete"]
 
 
 def test_a_tenant_hears_nothing_of_another_ones_producers(world: World) -> None:

@@ -17,18 +17,17 @@ from pipeline.completeness import (
     Heartbeat,
     Loss,
     Producer,
-    Range,
     Safety,
     Seen,
     Statement,
     Times,
     edges,
     judge,
-    merged,
-    without,
 )
+from pipeline.numbers import Range, merged, without
 
-FAR = 10**15
+FAR, WAITED = 10**15, 3
+EXACT = Safety(waiting=0)
 SECOND = 1_000_000
 
 
@@ -40,6 +39,7 @@ class World:
     observed: list[int]
     fates: list[str]  # stored, late, quarantined, lost, conflict, future (still on the producer's side)
     beats: dict[int, str] = field(default_factory=dict)  # number → heartbeat, closed
+    waiting: int = 0  # how long after it was observed an event got its number, at most
 
     def times(self, wanted: set[int]) -> dict[int, Times]:
         return {n: Times(self.observed[n], self.observed[n] + 3) for n in wanted if n < len(self.fates) and self.there(n)}
@@ -71,7 +71,7 @@ class World:
     def judged(self, statement: Statement | None = None, safety: Safety | None = None) -> Producer:
         seen, heartbeat = self.seen(), self.heartbeat()
         facts = Facts(heartbeat, statement, self.times(edges(seen, heartbeat)))
-        return judge(seen, facts, FAR, safety)
+        return judge(seen, facts, FAR, safety or Safety(waiting=self.waiting))
 
     def not_stored(self) -> list[int]:
         """When those events were observed that a reader of the stores does not find."""
@@ -86,12 +86,13 @@ def worlds(draw: st.DrawFn) -> World:
     fates = draw(FATES) + ["future"] * draw(st.integers(0, 3))
     epoch = draw(st.integers(0, 50))
     steps = draw(st.lists(st.integers(0, 4), min_size=len(fates), max_size=len(fates)))
-    observed = [epoch + sum(steps[: n + 1]) for n in range(len(fates))]
+    waits = draw(st.lists(st.integers(0, WAITED), min_size=len(fates), max_size=len(fates)))
+    observed = [max(epoch, epoch + sum(steps[: n + 1]) - waits[n]) for n in range(len(fates))]
     handed_over = len(fates) - fates.count("future")
     beats: dict[int, str] = dict.fromkeys(draw(st.sets(st.integers(0, handed_over - 1), max_size=4)), "heartbeat")
     if handed_over == len(fates) and draw(st.booleans()):
         beats[handed_over - 1] = "closed"
-    return World(epoch, observed, fates, beats)
+    return World(epoch, observed, fates, beats, WAITED)
 
 
 @settings(max_examples=500)
@@ -135,7 +136,7 @@ def test_a_lost_number_is_named_and_stops_the_moment_before_it() -> None:
     assert whole.within(0, 20).holds and whole.within(44, 50).holds
 
 
-@pytest.mark.parametrize(("safety", "until"), [(Safety(holes=False), 50), (Safety(tails=False), 20)])
+@pytest.mark.parametrize(("safety", "until"), [(Safety(False, waiting=0), 50), (Safety(tails=False, waiting=0), 20)])
 def test_without_a_check_the_moment_passes_it(safety: Safety, until: int) -> None:
     """Negative control."""
     assert Completeness((LOST.judged(safety=safety),)).until(FAR) == until
@@ -143,6 +144,14 @@ def test_without_a_check_the_moment_passes_it(safety: Safety, until: int) -> Non
     assert living.not_stored() == [30]
     passes = Completeness((living.judged(safety=safety),)).until(FAR) > 30
     assert passes == (not safety.tails)
+
+
+def test_an_event_that_waited_for_its_number_is_not_passed() -> None:
+    """It was observed before the heartbeat and handed over after it. The last assertion is the negative control."""
+    world = World(0, [10, 20, 18], ["stored", "stored", "future"], {1: "heartbeat"}, waiting=3)
+    assert world.not_stored() == [18]
+    assert Completeness((world.judged(),)).until(FAR) == 17
+    assert Completeness((world.judged(safety=Safety(waiting=0)),)).until(FAR) > 18
 
 
 def test_a_live_producer_bounds_by_its_heartbeat_a_closed_one_not_at_all() -> None:
@@ -155,7 +164,7 @@ def test_a_live_producer_bounds_by_its_heartbeat_a_closed_one_not_at_all() -> No
 @pytest.mark.parametrize(("age", "standing"), [(180, "live"), (181, "silent")])
 def test_silent_is_who_has_said_nothing_for_three_intervals(age: int, standing: str) -> None:
     beat = Heartbeat(1, 7, 10, 60.0)
-    judged = judge(Seen("p", 0, [(0, 1)]), Facts(beat), 10 + age * SECOND)
+    judged = judge(Seen("p", 0, [(0, 1)]), Facts(beat), 10 + age * SECOND, EXACT)
     assert judged.standing == standing
     assert Completeness((judged,)).state == ("complete" if standing == "live" else "incomplete")
     assert judged.bound == 7, "silent or not, no more is known than its last word"
@@ -185,7 +194,7 @@ def test_a_statement_takes_the_bound_away_until_the_producer_is_heard_again() ->
 
 def test_a_statement_about_a_tail_is_listed_where_it_matters_and_holds() -> None:
     seen, statement = Seen("p", 0, [(0, 3)]), Statement("olga@example.com", 100, "its host is gone")
-    whole = Completeness((judge(seen, Facts(Heartbeat(3, 50, 53), statement), FAR),))
+    whole = Completeness((judge(seen, Facts(Heartbeat(3, 50, 53), statement), FAR, EXACT),))
     assert [p.statement for p in whole.within(40, 200).producers] == [statement] and whole.within(40, 200).holds
     assert whole.within(0, 50).producers == ()
 
@@ -193,14 +202,14 @@ def test_a_statement_about_a_tail_is_listed_where_it_matters_and_holds() -> None
 def test_what_is_stored_too_late_for_the_readers_does_not_end_a_quarantine() -> None:
     """A replay is in the ledger before it is in every store."""
     beat = Heartbeat(2, 30, 33)
-    late = judge(Seen("p", 0, [(0, 0), (2, 2)], [(1, 1)], [(1, 1)]), Facts(beat, None, {0: Times(10, 13)}), FAR)
+    late = judge(Seen("p", 0, [(0, 0), (2, 2)], [(1, 1)], [(1, 1)]), Facts(beat, None, {0: Times(10, 13)}), FAR, EXACT)
     assert [(g.kind, g.first) for g in late.gaps] == [("quarantined", 1)] and late.bound == 10
     assert judge(Seen("p", 0, [(0, 2)], [], [(1, 1)]), Facts(beat), FAR).gaps == ()
 
 
 def test_events_that_were_dropped_are_a_gap_without_numbers() -> None:
     drop = Gap("dropped", 3, 7, 20, 30, dropped=5)
-    whole = Completeness((judge(Seen("p", 0, [(0, 7)]), Facts(Heartbeat(7, 30, 33, dropped=5), drops=[drop]), 40),))
+    whole = Completeness((judge(Seen("p", 0, [(0, 7)]), Facts(Heartbeat(7, 30, 33, dropped=5), drops=[drop]), 40, EXACT),))
     assert (whole.state, whole.until(FAR)) == ("incomplete", 20)
     assert whole.within(31, 32).producers[0].gaps == ()
 
