@@ -83,8 +83,9 @@ class SpoolOutbox:
         """How much waits for Kafka and why; empty where nothing is to be said."""
         records, size = self._spool.pending
         said = []
-        if records and self._why:
-            said.append(f"{records} records ({size} bytes) wait in the spool: {self._why}")
+        why = self._why or self._onward.problem()
+        if records and why:
+            said.append(f"{records} records ({size} bytes) wait in the spool: {why}")
         if damaged := self._spool.damaged:
             said.append(f"the spool keeps {len(damaged)} damaged files, such as {damaged[0].name}: see the log and the runbook")
         return "; ".join(said)

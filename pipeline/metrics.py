@@ -87,6 +87,11 @@ PROCESSOR_BLOCKED = Gauge(
     "1 where an owned raw partition waits for a person, such as for a newer processor.",
     ["partition"],
 )
+PROCESSOR_REJECTS_CAPPED = Gauge(
+    "auditwire_processor_rejects_capped",
+    "1 where an owned raw partition is stopped because most of its records are no events: AUDITWIRE_PROCESSOR_MAX_REJECT_RATIO.",
+    ["partition"],
+)
 PROCESSOR_HELD_BYTES = Gauge("auditwire_processor_held_bytes", "Raw bytes fetched and not committed yet.")
 PROCESSOR_DEDUPE_IDENTITIES = Gauge(
     "auditwire_processor_dedupe_identities", "Identities of an owned partition that deduplication remembers.", ["partition"]
@@ -134,7 +139,7 @@ REFERENCE_REVISION = Gauge("auditwire_reference_revision", "Number of the newest
 REFERENCE_PUBLISHED = Counter("auditwire_reference_published_total", "Revisions that this process published.")
 REFERENCE_FENCED = Counter("auditwire_reference_fenced_total", "Times that another publisher took over from this one.")
 OF_OWNED = (
-    *(PROCESSOR_LAG, PROCESSOR_BLOCKED, PROCESSOR_DEDUPE_IDENTITIES, PROCESSOR_DEDUPE_BYTES),
+    *(PROCESSOR_LAG, PROCESSOR_BLOCKED, PROCESSOR_REJECTS_CAPPED, PROCESSOR_DEDUPE_IDENTITIES, PROCESSOR_DEDUPE_BYTES),
     PROCESSOR_RAW_DELETED,
 )
 """Gauges of partitions: removed where a partition is no longer owned."""

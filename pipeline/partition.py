@@ -20,6 +20,7 @@ from pipeline import metrics
 from pipeline.chain import Context, Result, process
 from pipeline.dedupe import State
 from pipeline.enrichment import Reference
+from pipeline.reject_cap import STAGES, RejectCap
 from pipeline.stages import Lookup
 from pipeline.work import Blocked
 
@@ -44,10 +45,11 @@ class Topics:
 
 @dataclass(frozen=True)
 class Planned:
-    """A batch ready to be committed."""
+    """A batch ready to be committed; ``refused`` of its records could not be read as events."""
 
     outputs: list[Output]
     entry: book.Record
+    refused: int = 0
 
     @property
     def end(self) -> int:
@@ -70,6 +72,8 @@ class Shared:
     new_session: Callable[[int], Session]
     safety: Safety
     snapshot_every: int = book.SNAPSHOT_EVERY
+    max_reject_ratio: float = 1.0
+    reject_sample: int = 1000
 
 
 class PartitionWork:
@@ -81,6 +85,8 @@ class PartitionWork:
         self._state: State | None = None
         self._lost = 0
         self._since_snapshot: int | None = None  # None: the next record gets one
+        self._cap = RejectCap(shared.max_reject_ratio, shared.reject_sample)
+        self._note_capped()
 
     def open(self) -> int:
         """A new session, and the state of the position it reads. Raises RefusedToStart or anything (again later)."""
@@ -123,12 +129,17 @@ class PartitionWork:
     def handle(self, records: Sequence[RawRecord], start: int, end: int, isolate: bool) -> Planned:
         """Compute what a transaction writes. Raises Blocked (wait), StageFailed (try again, then ``isolate``)."""
         began = time.monotonic()
+        if self._cap.tripped:
+            raise Blocked(self._cap.tripped, alarm=True)
         lookup = self._shared.reference.lookup()
         writers, usable = self._writers(records)
         if usable < len(records):
             records, end = records[:usable], records[usable].offset
         planned = self._planned(records, start, end, writers=writers, lookup=lookup, isolate=isolate)
         metrics.PROCESSOR_SECONDS.labels("handle").observe(time.monotonic() - began)
+        if why := self._cap.check(began, planned.entry["read"], planned.refused):
+            self._note_capped()
+            raise Blocked(why, alarm=True)
         return planned
 
     def _writers(self, records: Sequence[RawRecord]) -> tuple[dict[int, str | None], int]:
@@ -178,7 +189,8 @@ class PartitionWork:
             return self._planned(records[:half], start, records[half].offset, writers=writers, lookup=lookup, isolate=isolate)
         if self._since_snapshot is None or self._since_snapshot >= self._shared.snapshot_every:
             entry, encoded = self._with_snapshot(entry, encoded)
-        return Planned(self._outputs(result, encoded), entry)
+        refused = sum(record["stage"] in STAGES for record in result.quarantine)
+        return Planned(self._outputs(result, encoded), entry, refused)
 
     def _with_snapshot(self, entry: book.Record, encoded: bytes) -> tuple[book.Record, bytes]:
         assert self._state is not None  # noqa: S101
@@ -210,6 +222,7 @@ class PartitionWork:
 
     def _count(self, outcome: Planned) -> None:
         entry, quarantine = outcome.entry, self._shared.topics.quarantine
+        self._cap.note(time.monotonic(), entry["read"], outcome.refused)
         self._lost = 0
         due = self._since_snapshot is None or self._since_snapshot >= self._shared.snapshot_every
         self._since_snapshot = 0 if due else (self._since_snapshot or 0) + 1  # one that did not fit is not tried each time
@@ -224,6 +237,9 @@ class PartitionWork:
         metrics.PROCESSOR_QUARANTINE_BYTES.inc(sum(len(value) for topic, _, value in outcome.outputs if topic == quarantine))
         metrics.PROCESSOR_BATCH_EVENTS.observe(entry["read"])
         self._note_memory()
+
+    def _note_capped(self) -> None:
+        metrics.PROCESSOR_REJECTS_CAPPED.labels(str(self._partition)).set(bool(self._cap.tripped))
 
     def _note_memory(self) -> None:
         if self._state is not None:

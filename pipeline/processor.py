@@ -120,6 +120,8 @@ class Processor:
             window_hours=values.dedupe_window_hours,
             new_session=self._new_session,
             safety=self._safety,
+            max_reject_ratio=values.max_reject_ratio,
+            reject_sample=values.reject_sample,
         )
 
     def close(self) -> None:

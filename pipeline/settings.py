@@ -141,6 +141,12 @@ class Processor(Common, Sealing, Retention):
     )
     session_timeout_ms: int = setting("PROCESSOR_SESSION_TIMEOUT_MS", "Consumer group session timeout.", 10_000)
     transaction_timeout_ms: int = setting("PROCESSOR_TRANSACTION_TIMEOUT_MS", "Kafka transaction timeout.", 30_000)
+    max_reject_ratio: float = setting(
+        "PROCESSOR_MAX_REJECT_RATIO",
+        "A partition stops when a larger share of its records of the last five minutes cannot be read as events; 1: never.",
+        0.5,
+    )
+    reject_sample: int = setting("PROCESSOR_REJECT_SAMPLE", "Fewest records by which that is judged.", 1000)
     raw_keep_minutes: int = setting("PROCESSOR_RAW_KEEP_MINUTES", "How long processed raw records are kept.", 60)
     data_dir: Path = setting("PROCESSOR_DATA_DIR", "Folder that Faust may write to.", Path("/tmp/auditwire-faust"))  # noqa: S108
 
