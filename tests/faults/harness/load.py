@@ -42,7 +42,7 @@ class Load:
 
     def __init__(self, seed: int, rate: float, claims: IO[str]) -> None:
         self._seed, self._rate, self._claims = seed, rate, claims
-        self._guard, self._goes, self._idle = threading.Lock(), threading.Event(), threading.Semaphore(0)
+        self._guard, self._turn, self._goes, self._active = threading.Lock(), threading.Condition(), False, 0
         self.counts = {"attempted": 0, "acknowledged": 0, "failed": 0, "refused": 0}
         self._receipts: queue.Queue[Receipt] = queue.Queue()
         self._posted: deque[bytes] = deque(maxlen=200)
@@ -61,14 +61,15 @@ class Load:
             os._exit(1)
 
     def go(self) -> None:
-        self._goes.set()
+        with self._turn:
+            self._goes = True
+            self._turn.notify_all()
 
     def pause(self) -> None:
         """Returns when nothing is handed over any more and every outcome is known."""
-        if self._goes.is_set():
-            self._goes.clear()
-            for _ in self._ways:
-                self._idle.acquire()
+        with self._turn:
+            self._goes = False
+            self._turn.wait_for(lambda: not self._active)
         self._receipts.join()
         with suppress(DeliveryError):  # of events that were not acknowledged
             self._client.flush(SETTLE_SECONDS)
@@ -134,11 +135,13 @@ class Load:
 
     def _waited(self, pace: Pace, rate: float) -> Pace:
         """The pace to go on with; a new one after a pause, so that nothing is made up for."""
-        if self._goes.is_set() and pace.rate:
-            return pace
-        if pace.rate:
-            self._idle.release()
-        self._goes.wait()
+        with self._turn:
+            if self._goes and pace.rate:
+                return pace
+            self._active -= pace.rate > 0
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: self._goes)
+            self._active += 1
         return Pace(rate)
 
     def _post(self, client: httpx.Client, body: bytes, url: str) -> bool:
