@@ -31,14 +31,14 @@ async def search(client: AsyncAuditClient, query: str) -> list[str]:
 
 
 async def refund(client: AsyncAuditClient, order: str) -> bool:
-    """A tool that acts: it runs only once its event is stored."""
+    """A tool that acts: mode blocking, so it runs only once its event is stored."""
     intent = AuditEvent(
         event_type="tool.invoked", tool_name="refund", tool_category="write", target_type="Order", target_id=order
     )
     try:
-        async with asyncio.timeout(10):
-            print("stored at", await client.record(intent))
-    except (DeliveryError, TimeoutError) as error:
+        receipt = await client.recorded(intent, mode="blocking")
+        print("stored at", receipt.wait(0))
+    except DeliveryError as error:
         print("not refunded, it would not be audited:", error)
         return False
     client.record(AuditEvent(event_type="tool.responded", outcome="success", tool_name="refund", target_id=order))

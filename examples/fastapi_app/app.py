@@ -6,7 +6,6 @@ curl -X POST localhost:8000/orders/17/refund -H 'Authorization: Bearer token-of-
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -96,10 +95,10 @@ def show(order: str, client: Audit) -> dict[str, str]:
 
 @app.post("/orders/{order}/refund")
 async def refund(order: str, client: Audit) -> dict[str, str]:
-    """Acts only once the event is stored."""
+    """Acts only once the event is stored: mode blocking."""
+    intent = AuditEvent(event_type="tool.invoked", tool_name="refund", tool_category="write", target_id=order)
     try:
-        async with asyncio.timeout(10):
-            await client.record(AuditEvent(event_type="tool.invoked", tool_name="refund", tool_category="write", target_id=order))
-    except (AuditwireError, TimeoutError) as error:
+        await client.recorded(intent, mode="blocking")
+    except AuditwireError as error:
         raise HTTPException(503, "the refund would not be audited, so it was not done: try again later") from error
     return {"refunded": order}
