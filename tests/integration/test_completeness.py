@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from auditwire import AuditClient, AuditEvent, KafkaTransport
 from infra.stack.stack import CHECKOUT
 from pipeline import settings
 from pipeline.completeness import WAITING, Safety
@@ -101,7 +102,10 @@ class World:
 def world(new_space: Callable[[], Space]) -> Iterator[World]:
     space = new_space()
     space.provision()
-    write_principals(space.folder / "export-principals.yaml")
+    mine = {OLGA: ["demo"], ANTON: ["acme", "sdk"], "nora@example.com": ["demo"]}
+    rights = {OLGA: ["read", "extract"], ANTON: ["read"], "nora@example.com": []}
+    entries = [{"name": name, "tenants": tenants, "rights": rights[name]} for name, tenants in mine.items()]
+    write_principals(space.folder / "export-principals.yaml", entries)
     frame = event_frame(space)
     with ExitStack() as stack:
         names = ("processor", "clickhouse-sink", "ledger-sink")
@@ -224,6 +228,35 @@ def test_a_tenant_hears_nothing_of_another_ones_producers(world: World) -> None:
         assert (own["canary-acme"]["standing"], own["canary-acme"]["gaps"]) == ("closed", [])
     seen = trail(world.space, event_type="export.searched", target_type="completeness")
     assert {(e["actor_id"], e["tenant_id"]) for e in seen} >= {(OLGA, "demo"), (ANTON, "acme")}
+
+
+def test_what_the_sdk_says_of_itself_is_understood(world: World) -> None:
+    env, sdk = world.space.env, world.space.stack.state.secrets["kafka_sdk"]
+    transport = KafkaTransport(
+        topic=f"{world.space.name}.raw",
+        bootstrap=env["AUDITWIRE_KAFKA_BOOTSTRAP"],
+        schema_registry_url=env["AUDITWIRE_SCHEMA_REGISTRY_URL"],
+        security_protocol=env["AUDITWIRE_KAFKA_SECURITY_PROTOCOL"],
+        sasl_mechanism=env["AUDITWIRE_KAFKA_SASL_MECHANISM"],
+        username="sdk",
+        password=sdk,
+    )
+    with world.service() as ask:
+        with AuditClient(transport, service="team", tenant="sdk", mode="blocking", heartbeat=0.5) as client:
+            client.record(AuditEvent(event_type="tool.invoked"))
+            until(lambda: _team(asked(ask(ANTON), "sdk")).get("standing") == "live", 60, lambda: str(asked(ask(ANTON), "sdk")))
+        until(lambda: _team(asked(ask(ANTON), "sdk")).get("standing") == "closed", 60, lambda: str(asked(ask(ANTON), "sdk")))
+        team = _team(asked(ask(ANTON), "sdk"))
+    assert (team["gaps"], team["stored"], team["heartbeat"]["interval_seconds"]) == (
+        [],
+        [[0, team["heartbeat"]["sequence"]]],
+        0.5,
+    )
+
+
+def _team(found: dict[str, Any]) -> dict[str, Any]:
+    own = [p for p in found["producers"] if p["producer_id"].startswith("team/")]
+    return dict(own[0]) if own else {}
 
 
 def test_an_operator_asks_and_declares_a_producer_dead(world: World) -> None:
