@@ -79,6 +79,7 @@ def results(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def one_run(world: World, number: int, kinds: list[Kind], args: argparse.Namespace) -> dict[str, Any]:
     """Faults under load, each with its recovery; then the load pauses, everything settles, and everything is compared."""
     began, dice = time.time(), random.Random(f"{args.seed}/{number}")
+    time.sleep(3.0)  # something to lose
     record: dict[str, Any] = {"seed": args.seed, "run": number, "commit": _commit(), "began": began, "off": args.off}
     record |= {"rate": args.rate, "faults": [], "last": [kind.name for kind in kinds if kind.last]}
     try:

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 import schemas
 from connectors import avro
-from connectors.kafka import consumer_config, producer_config
+from connectors.kafka import SILENT, consumer_config, producer_config
 from connectors.registry import SchemaRegistry
 from pipeline import settings
 from tests.faults.harness.inputs import SUBJECT
@@ -109,7 +109,7 @@ FAULTS = {run.__name__: run for run in (processor_offset_moved, sink_offset_move
 
 def raw_topic_recreated(world: World, dice: random.Random) -> str:
     """Somebody deletes and recreates the raw topic; the processor refuses to go on."""
-    admin = AdminClient(world.cluster(settings.Migrate).config(log_level=0))
+    admin = AdminClient({**world.cluster(settings.Migrate).config(), **SILENT})
     known = len(world.log("processor"))
     world.send("processor", signal.SIGKILL)
     _recreate(world, admin, "audit.raw")
@@ -120,7 +120,7 @@ def raw_topic_recreated(world: World, dice: random.Random) -> str:
 
 def clean_topic_recreated(world: World, dice: random.Random) -> str:
     """Somebody deletes and recreates the clean topic; both sinks stop."""
-    admin = AdminClient(world.cluster(settings.Migrate).config(log_level=0))
+    admin = AdminClient({**world.cluster(settings.Migrate).config(), **SILENT})
     _recreate(world, admin, "audit.events")
     for part in ("clickhouse-sink", "archive-sink"):
         world.until(lambda part=part: "events" in world.health(part), 120, f"{part} does not say it")  # type: ignore[misc]
