@@ -14,6 +14,7 @@ import pytest
 
 from infra.stack.server import base_environment
 from infra.stack.stack import CHECKOUT
+from tests import mounts
 from tests.export_service import DAY, TOKENS, generate, mark, write_principals
 from tests.sinks import CleanTopic
 from tests.space import Space
@@ -22,16 +23,7 @@ from tests.waiting import until
 MOUNT = 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"'
 
 
-def _mounts() -> bool:
-    """Whether this machine lets a process mount what only itself and its children see."""
-    command = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-pytestmark = pytest.mark.skipif(not _mounts(), reason="no mount namespaces here")
+pytestmark = pytest.mark.skipif(not mounts.possible(), reason="no mount namespaces here")
 
 
 @contextmanager

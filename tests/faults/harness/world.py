@@ -26,6 +26,7 @@ from infra.stack import Stack, env, own, parts, ports, supervisor
 from infra.stack.servers.clickhouse import ClickHouse
 from infra.stack.supervisor import Supervisor
 from pipeline import settings
+from tests import mounts
 from tests.faults.harness.controls import Control
 from tests.faults.harness.producer import Load, NotSettled
 from tests.wire import Wire
@@ -118,7 +119,7 @@ class World:
             return [sys.executable, "-m", "pipeline", part]
         off = self.off.parts.get(part, ()) if self.off else ()
         argv = [sys.executable, "-m", "tests.faults.harness.part", part, str(self.orders(part)), *off]
-        if part == "archive-sink":
+        if part == "archive-sink" and mounts.possible():
             spill = self.folder / "state" / ("spill" + name)
             return ["unshare", "-rm", "sh", "-c", SMALL_DISK, str(spill), *argv]
         return argv
