@@ -19,16 +19,18 @@ Record = dict[str, Any]
 
 
 def read(paths: Iterable[Path]) -> list[Record]:
-    """Every run with faults in the files, oldest first."""
+    """Every record in the files, oldest first."""
     found = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
-    return sorted((record for record in found if "faults" in record), key=lambda record: record["began"])
+    return sorted(found, key=lambda record: record["began"])
 
 
 def tables(records: Sequence[Record]) -> str:
-    """Markdown: totals, faults by kind with their recovery, runs by seed, and the controls that were seen red."""
-    runs = [record for record in records if not record["off"]]
-    controls = [record for record in records if record["off"]]
-    return "\n".join([*_totals(runs), "", *_by_kind(runs), "", *_by_seed(runs), "", *_controls(controls)])
+    """Markdown: totals, faults by kind with their recovery, runs by seed, the controls that were seen red, outages."""
+    runs = [record for record in records if "faults" in record and not record["off"]]
+    controls = [record for record in records if record.get("off")]
+    outages = [record for record in records if "server" in record]
+    parts = (_totals(runs), _by_kind(runs), _by_seed(runs), _controls(controls), _outages(outages))
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _totals(runs: Sequence[Record]) -> Iterator[str]:
@@ -81,6 +83,20 @@ def _controls(records: Sequence[Record]) -> Iterator[str]:
         commits = ", ".join(sorted({f"`{record['commit']}`" for record in seen}))
         said = f"red in {red} of {len(seen)} runs ({commits})" if seen else "not run"
         yield f"| {control.what} | `--off {name}` | `{control.kind}` | {control.shows} | {said} | `{control.test}` |"
+
+
+def _outages(records: Sequence[Record]) -> Iterator[str]:
+    yield "| Away | minutes | events/s | most MB (growth a minute in the second half) | caught up | lost, twice | fsck | commit |"
+    yield "|---|---:|---:|---|---|---|---|---|"
+    for record in records:
+        found = record["verdict"]
+        memory = ", ".join(f"{n} {m['most']:.0f} ({m['growth_a_minute']:+.0f})" for n, m in record["memory"].items())
+        caught = f"{record['caught_up_after']:.0f} s at {record['caught_up_a_second']:.0f}/s"
+        held = f"{found['lost']}, {found['twice']} | {found['fsck']}"
+        yield (
+            f"| {record['server']} | {record['minutes']:g} | {record['rate']:g} | {memory} | {caught} | {held} "
+            f"| `{record['commit']}` |"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
