@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -72,17 +73,18 @@ class _State:
 
     def __init__(self) -> None:
         self.waiting: str | None = "starting: waiting for the schema registry"
+        self.closed: str | None = "starting: the port is not open yet"
         self.outbox: Outbox | None = None
         self.note: Callable[[], str] = lambda: ""
 
     def problem(self) -> str | None:
-        return self.waiting or (self.outbox.problem() if self.outbox else None)
+        return self.waiting or self.closed or (self.outbox.problem() if self.outbox else None)
 
     def said(self) -> str:
         return self.note()
 
     def serving(self) -> None:
-        self.waiting = None
+        self.closed = None
 
 
 def _begin(settings: Ingest) -> tuple[asyncio.Event, _State]:
@@ -118,27 +120,10 @@ async def _serve_spooled(settings: Ingest, tokens: Tokens, sealer: Sealer, spool
     state.outbox = outbox = SpoolOutbox(spool, lambda: KafkaOutbox(config, bound_seconds=UNBOUNDED_SECONDS))
     state.note = outbox.note
     app = Receiver(tokens, outbox, None, Limits(settings.max_body_bytes, settings.max_in_flight_bytes), outbox.note)
-    ids = spooling.SchemaIds(spool.path, settings)
-    if found := ids.recall():
-        app.envelope, state.waiting = _envelope(settings, found, sealer), "starting: the port is not open yet"
-
-    def learned(found: tuple[int, int]) -> None:
-        ids.remember(found)
-        app.envelope = _envelope(settings, found, sealer)
-        state.serving()
-
-    asking = state if app.envelope is None else _State()
-    tasks = [
-        asyncio.create_task(_learn_ids(settings, asking, stopping, learned)),
-        asyncio.create_task(spooling.measure(spool, outbox)),
-    ]
-
-    def serving() -> None:
-        if app.envelope is not None:
-            state.serving()
-
+    knowing = _know_ids(settings, app, state, stopping, lambda ids: _envelope(settings, ids, sealer))
+    tasks = [asyncio.create_task(knowing), asyncio.create_task(spooling.measure(spool, outbox))]
     try:
-        await _until(_server(settings.listen, app, serving), stopping)
+        await _until(_server(settings.listen, app, state.serving), stopping)
     finally:
         for task in tasks:
             task.cancel()
@@ -148,13 +133,17 @@ async def _serve_spooled(settings: Ingest, tokens: Tokens, sealer: Sealer, spool
     return 0
 
 
-async def _learn_ids(
-    settings: Ingest, state: _State, stopping: asyncio.Event, learned: Callable[[tuple[int, int]], None]
+async def _know_ids(
+    settings: Ingest, app: Receiver, state: _State, stopping: asyncio.Event, envelope: Callable[[tuple[int, int]], Envelope]
 ) -> None:
-    """Ask the registry until it answers, whatever is remembered: it may have been set up anew."""
-    found = await _schema_ids(settings, state, stopping)
+    """The ids that are remembered, and the registry's when it answers: it may have been set up anew."""
+    ids = spooling.SchemaIds(Path(settings.spool_dir), settings)
+    if known := ids.recall():
+        app.envelope, state.waiting = envelope(known), None
+    found = await _schema_ids(settings, _State() if known else state, stopping)
     if found is not None:
-        learned(found)
+        ids.remember(found)
+        app.envelope = envelope(found)
 
 
 def _envelope(settings: Ingest, ids: tuple[int, int], sealer: Sealer) -> Envelope:
@@ -206,7 +195,7 @@ async def _schema_ids(settings: Ingest, state: _State, stopping: asyncio.Event) 
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), REGISTRY_WAIT_SECONDS)
                 continue
-            state.waiting = "starting: the port is not open yet"
+            state.waiting = None
             return first, second
         return None
     finally:

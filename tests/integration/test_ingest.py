@@ -18,8 +18,10 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from auditwire._spool import Spool
 from connectors import kafka
 from connectors.outbox import KafkaOutbox, MemoryOutbox, NotConfirmed, Outbox, Record
+from connectors.spool_outbox import SpoolOutbox
 from infra.stack import ports
 from pipeline import settings
 from pipeline.sealing import Sealer
@@ -179,7 +181,7 @@ async def contract(outbox: Outbox, topic: str) -> None:
     assert sorted(settled) == list(range(20))
 
 
-def test_the_outbox_contract_in_memory_and_on_kafka(provisioned: Space) -> None:
+def test_the_outbox_contract_in_memory_on_kafka_and_by_a_spool(provisioned: Space, tmp_path: Path) -> None:
     memory = MemoryOutbox()
     asyncio.run(contract(memory, "t"))
 
@@ -188,8 +190,16 @@ def test_the_outbox_contract_in_memory_and_on_kafka(provisioned: Space) -> None:
         await contract(outbox, f"{provisioned.name}.raw")
         assert outbox.close() == 0
 
-    asyncio.run(on_kafka())
-    assert {record.value for record in raw(provisioned)} == {record.value for record in memory.records}
+    async def by_spool() -> None:
+        outbox = SpoolOutbox(Spool(tmp_path / "spool", bytes(32)), lambda: kafka_outbox(provisioned))
+        await contract(outbox, f"{provisioned.name}.raw")
+        assert await outbox.close(30) == 0
+
+    for number, run in enumerate((on_kafka, by_spool), 1):
+        asyncio.run(run())
+        values = [record.value for record in raw(provisioned)]
+        assert set(values) == {record.value for record in memory.records}
+        assert len(values) == number * len(memory.records)
 
 
 NEGATIVE_CONTROL = pytest.param(False, marks=pytest.mark.xfail(strict=True, reason="acknowledges before Kafka's report"))
