@@ -306,7 +306,9 @@ class Rebuild(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     clickhouse_user: str = setting(
-        "REBUILD_CLICKHOUSE_USER", "ClickHouse user: reads and inserts events and fence, changes and removes nothing.", "rebuild"
+        "REBUILD_CLICKHOUSE_USER",
+        "ClickHouse user: reads and inserts events, fence and ledger, changes and removes nothing.",
+        "rebuild",
     )
     clickhouse_password: SecretStr = setting("REBUILD_CLICKHOUSE_PASSWORD", "Its password.")
     s3_access_key_id: str = setting("REBUILD_S3_ACCESS_KEY_ID", "S3 key: reads the archive bucket and adds objects to it.")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +16,17 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from confluent_kafka import Consumer, TopicPartition
 
 import schemas
 from connectors import avro, parquet
 from connectors.registry import SchemaRegistry
 from infra.stack.servers.clickhouse import ClickHouse
 from pipeline import settings
+from pipeline.fsck.check import Checker, Control, Scope
+from pipeline.rebuild import ledger
+from pipeline.rebuild.command import Servers
+from pipeline.rebuild.task import Task
 from tests import archive_bucket
 from tests.archive_rows import columns
 from tests.archive_sink import CLASSES, ArchiveProcess, ClassedTopic, settled
@@ -80,15 +86,32 @@ class AccountedTopic(ClassedTopic):
                 self._producer.produce(self.name, self._frame + body, partition=partition)
             for place in range(rejected):
                 self._send("quarantine", self._reject(partition, self._raw.get(partition, 0) + place), partition)
-            self.account(self._entry(partition, mine, off_by), partition)
+            self.last_entry = self._entry(partition, mine, off_by)
+            self.account(self.last_entry, partition)
         self._producer.flush(60)
         self._end(commit, tuple(bodies))
         if not commit:
             self._raw, self._sequence = before
 
+    def alone(self, entry: dict[str, Any], partition: int) -> None:
+        """A transaction with nothing in it but a ledger record: what somebody with a processor's password could do."""
+        self._producer.begin_transaction()
+        self.account(entry, partition)
+        self._producer.flush(60)
+        self._producer.commit_transaction(60)
+
     def account(self, entry: dict[str, Any], partition: int) -> None:
         """A ledger record into the open transaction."""
         self._send("ledger", entry, partition)
+
+    def ledger_committed(self) -> None:
+        """The ledger sink's group is done with what the ledger holds."""
+        ledger = f"{self.space.name}.ledger"
+        consumer = Consumer({**self.client, "group.id": f"{self.space.name}-ledger-sink", "log_level": 3})
+        places = [TopicPartition(ledger, p) for p in consumer.list_topics(ledger, 20).topics[ledger].partitions]
+        ends = [TopicPartition(ledger, p.partition, consumer.get_watermark_offsets(p, 20)[1]) for p in places]
+        consumer.commit(offsets=ends, asynchronous=False)
+        consumer.close()
 
     def _send(self, topic: str, record: dict[str, Any], partition: int) -> None:
         self._producer.produce(f"{self.space.name}.{topic}", self._codecs[topic].encode(record), partition=partition)
@@ -170,6 +193,19 @@ def found(space: Space, *arguments: str) -> set[tuple[str, int | None]]:
     report = json.loads(out)
     assert report["agrees"] == (code == 0) == (not report["findings"])
     return {(f["kind"], f["first"]) for f in report["findings"]}
+
+
+def looked(space: Space, control: Control | None = None) -> set[tuple[str, int | None]]:
+    """(kind, first offset) of every finding, in this process; ``control`` switches comparisons off."""
+    with Checker(space.settings(settings.Operator), control=control) as checker:
+        return {(f.kind, f.first) for f in checker.report(Scope(None, 0, None, 100_000)).findings}
+
+
+def mirror_ledger(space: Space) -> None:
+    """The ledger tables, as the ledger sink would have written them."""
+    with ExitStack() as stack:
+        servers = Servers(space.settings(settings.Operator), space.settings(settings.Rebuild), stack)
+        ledger.rebuild(servers, servers.partitions(None), Task(0, None, 1, lambda _: None))
 
 
 def query(space: Space, sql: str) -> str:

@@ -43,6 +43,19 @@ def test_generated_pages_are_current(name: str) -> None:
     assert (docs.DOCS / name).read_text(encoding="utf-8") == docs.PAGES[name](), "run `python -m infra.docs generate`"
 
 
+RUNBOOKS = CHECKOUT / "docs" / "runbooks"
+OPERATIONS = sorted(p for p in RUNBOOKS.glob("*.md") if p.name != "README.md" and not p.name.startswith("Auditwire"))
+
+
+@pytest.mark.parametrize("page", OPERATIONS, ids=lambda p: p.stem)
+def test_a_page_of_operations_says_when_what_to_do_and_when_it_is_over(page: Path) -> None:
+    headings = re.findall(r"^## (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert any(h.startswith("When") for h in headings), headings
+    assert any(h.startswith("What you see") for h in headings), headings
+    assert headings[-1] == "How to know it is over"
+    assert f"({page.name})" in (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+
+
 def test_every_command_of_auditwired_is_documented() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (CHECKOUT / "docs").glob("*.md"))
     assert [name for name in (*PARTS, *TOOLS) if f"auditwired {name}" not in text] == []

@@ -32,7 +32,8 @@ def statements(text: str, namespace: str) -> list[str]:
 def apply(client: Client, namespace: str, folder: Path = FOLDER) -> list[str]:
     """Make the database and run what has not run yet; returns the names of the files that ran, none the second time.
 
-    Each statement is safe to repeat, so a run that broke off is simply run again. Raises ClickHouseError, or MigrationError
+    Where a table is gone that was made before, everything runs again: it comes back empty, what is there stays. Each statement
+    is safe to repeat, so a run that broke off is simply run again. Raises ClickHouseError, or MigrationError
     when a newer version of Auditwire was here before.
     """
     known = files(folder)
@@ -41,15 +42,25 @@ def apply(client: Client, namespace: str, folder: Path = FOLDER) -> list[str]:
     done = {int(number) for (number,) in client.rows("SELECT number FROM migrations", database=namespace)}
     if unknown := sorted(done - set(known)):
         raise MigrationError(f"database {namespace} has migration {unknown[0]:04d}, unknown to this version: run the newer one")
-    ran = []
+    again, ran = done and _gone(client, namespace, [known[n] for n in sorted(done)]), []
     for number, path in known.items():
-        if number not in done:
+        if number not in done or again:
             for statement in statements(path.read_text(encoding="utf-8"), namespace):
                 client.command(statement)
+            ran.append(path.name)
+        if number not in done:
             client.command(
                 "INSERT INTO migrations (number, name) VALUES ({number:UInt16}, {name:String})",
                 {"number": number, "name": path.name},
                 database=namespace,
             )
-            ran.append(path.name)
     return ran
+
+
+def _gone(client: Client, namespace: str, ran: list[Path]) -> bool:
+    """Whether a table is not there that one of these files made."""
+    made = {
+        name for path in ran for name in re.findall(r"^CREATE TABLE IF NOT EXISTS \{namespace\}\.(\w+)", path.read_text(), re.M)
+    }
+    there = client.rows("SELECT name FROM system.tables WHERE database = {database:String}", {"database": namespace})
+    return not made <= {name for (name,) in there}

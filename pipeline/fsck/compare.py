@@ -22,7 +22,7 @@ def window(place: str, topic: Positions | None, stores: Mapping[str, Positions])
     """
     reference = positions.joined(stores.values()) if topic is None else topic
     reference = positions.first_of_each(reference)
-    universe = np.union1d(reference["offset"], np.concatenate([s["offset"] for s in stores.values()]))
+    universe = np.unique(np.concatenate([s["offset"] for s in (reference, *stores.values())]))
     found: list[Finding] = []
     for name, store in stores.items():
         found += [

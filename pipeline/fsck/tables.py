@@ -8,16 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors.clickhouse.client import Client
+from connectors.clickhouse.ledger import KINDS
 from pipeline.fsck.findings import Finding
 from pipeline.fsck.ledger import Entry
 
 WINDOW = 500
-KINDS = {
-    "sequences": "stored",
-    "quarantined_sequences": "quarantined",
-    "duplicate_sequences": "duplicate",
-    "conflict_sequences": "conflict",
-}
 NUMBERS = ("start_offset", "end_offset", "read", "clean", "quarantined", "duplicates", "conflicts", "lost")
 AT = (
     "kafka_topic_id = {topic_id:String} AND kafka_partition = {partition:UInt16}"

@@ -20,7 +20,7 @@ from connectors.s3 import Bucket, S3Error
 from connectors.spill import SpillError
 from pipeline import settings
 from pipeline.fsck import check
-from pipeline.rebuild import archive, clickhouse
+from pipeline.rebuild import archive, clickhouse, ledger
 from pipeline.rebuild.task import RebuildError, Task
 
 Tell = Callable[[str], None]
@@ -78,6 +78,8 @@ def run(
                 store = ClickHouseStore(servers.client, servers.namespace, safety, points)
                 wanted = servers.partitions(args.partition)
                 whole = clickhouse.rebuild(servers, store, wanted, task)
+                if (args.since, args.until) == (0, None):
+                    ledger.rebuild(servers, wanted, task)
             else:
                 wanted = servers.partitions([args.partition])
                 whole = archive.rebuild(servers, args.partition, args.since, args.until, task)

@@ -15,8 +15,12 @@ import pyarrow.compute as pc
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from connectors.kafka import cluster_of
+from connectors.kafka_trim import delete_before
+from pipeline import settings
+from pipeline.fsck.check import Control
 from tests import archive_bucket
-from tests.fsck_world import AccountedTopic, found, fsck, overwrite, query, store
+from tests.fsck_world import AccountedTopic, found, fsck, looked, mirror_ledger, overwrite, query, store
 from tests.space import Space
 from tests.waiting import until
 
@@ -160,6 +164,79 @@ def test_a_ledger_that_counted_other_events_is_named(provisioned: Space) -> None
     topic.write(50, partitions=(0,), off_by=1)
     store(topic)
     assert found(provisioned) == {("ledger_differs", 51)}
+
+
+TAMPERED = {
+    "ALTER TABLE {ledger} DELETE WHERE kafka_offset = 2": ("missing_in_ledger_table", 2),
+    "ALTER TABLE {ledger} UPDATE duplicates = 7 WHERE kafka_offset = 4": ("ledger_table_differs", 4),
+    "INSERT INTO {ledger} SELECT * REPLACE (7 AS clean) FROM {ledger} WHERE kafka_offset = 6": ("ledger_table_differs", 6),
+    "INSERT INTO {ledger} SELECT * REPLACE (3 AS kafka_offset) FROM (SELECT * FROM {ledger} WHERE kafka_offset = 0)": (
+        "not_in_ledger_topic",
+        3,
+    ),
+    "ALTER TABLE {sequences} DELETE WHERE kafka_offset = 8 AND kind = 'duplicate'": ("missing_in_ledger_table", 8),
+    "INSERT INTO {sequences} SELECT * REPLACE (99 AS last) FROM {sequences} WHERE kafka_offset = 10 LIMIT 1": (
+        "ledger_table_differs",
+        10,
+    ),
+}
+
+
+def test_tampering_with_the_ledger_tables_is_named_row_by_row(provisioned: Space) -> None:
+    topic = AccountedTopic(provisioned)
+    for _ in range(6):
+        topic.write(10, partitions=(0,))
+    store(topic)
+    topic.ledger_committed()
+    mirror_ledger(provisioned)
+    assert looked(provisioned) == set()
+    tables = {name: f"`{provisioned.name}`.{table}" for name, table in (("ledger", "ledger"), ("sequences", "ledger_sequences"))}
+    query(provisioned, f"INSERT INTO {tables['ledger']} SELECT * FROM {tables['ledger']}")
+    assert looked(provisioned) == set(), "written at least once: equal rows are one"
+    for sql in TAMPERED:
+        query(provisioned, sql.format(**tables) + (" SETTINGS mutations_sync = 2" if sql.startswith("ALTER") else ""))
+    assert looked(provisioned) == set(TAMPERED.values())
+    assert looked(provisioned, Control(tables=False)) == set(), "negative control: that comparison and no other sees it"
+
+
+def test_a_ledger_record_that_somebody_added_and_rejects_that_were_not_counted_are_named(provisioned: Space) -> None:
+    topic = AccountedTopic(provisioned)
+    topic.write(20, partitions=(0,))
+    entry = dict(topic.last_entry)
+    for rejected in (1, 3):
+        topic.write(20, partitions=(0,), rejected=rejected)
+    topic.alone(entry, 0)
+    store(topic)
+    assert looked(provisioned) == {("ledger_equation", 6), ("quarantine_differs", None)}
+    assert looked(provisioned, Control(quarantine=False)) == {("ledger_equation", 6)}
+    assert looked(provisioned, Control(ledger=False)) == set()
+
+
+def test_what_both_stores_lost_below_the_topics_beginning_the_ledger_knows(filled: Space, tmp_path: Path) -> None:
+    key = _first(filled, "standard")
+    gone: list[int] = []
+
+    def change(table: pa.Table) -> pa.Table:
+        table = table.sort_by("kafka_offset")
+        gone.append(table["kafka_offset"][0].as_py())
+        return table.slice(1)
+
+    overwrite(filled, key, change, tmp_path / "copy")
+    query(filled, f"ALTER TABLE `{filled.name}`.events DELETE WHERE kafka_offset = {gone[0]} SETTINGS mutations_sync = 2")
+    delete_before(cluster_of(dict(filled.settings(settings.Migrate))), f"{filled.name}.events", {0: 250})
+    kinds = {kind for kind, _ in looked(filled)}
+    assert kinds == {"ledger_differs", "bad_object", "extra_version"}
+    assert "ledger_differs" not in {kind for kind, _ in looked(filled, Control(ledger=False))}
+
+
+def test_each_comparison_of_stores_sees_what_no_other_does(filled: Space, tmp_path: Path) -> None:
+    """Negative controls: with ClickHouse or the archive left out, what was done to it goes unseen."""
+    query(filled, f"ALTER TABLE `{filled.name}`.events DELETE WHERE kafka_offset = 17 SETTINGS mutations_sync = 2")
+    assert looked(filled) == {("missing_in_clickhouse", 17)}
+    assert looked(filled, Control(clickhouse=False)) == set()
+    archive_bucket.hide(filled, _first(filled, "short"))
+    assert {"missing_in_archive", "missing_object", "hidden_object"} < {kind for kind, _ in looked(filled)}
+    assert looked(filled, Control(archive=False, clickhouse=False, objects=False)) == set()
 
 
 def test_a_foreign_record_in_the_clean_topic_is_named(filled: Space) -> None:

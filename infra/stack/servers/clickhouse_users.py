@@ -10,6 +10,7 @@ from infra.stack.servers import analysts
 from infra.stack.servers.analysts import Analyst
 
 EXPORT_VIEWS = ("events_of", "stored_positions", "sequences_of", "ledger_ranges")
+REBUILT = ("events", "fence", "ledger", "ledger_sequences")
 HEAD = f"""<clickhouse>
   <profiles>
     <!-- chdb's table function Python looks for objects of the process that runs it, and ends a server where there is none. -->
@@ -49,7 +50,7 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequ
         ],
         "ledger_sink": [f"GRANT INSERT ON `{n}`.{table}" for n in namespaces for table in ("ledger", "ledger_sequences")],
         "rebuild": [
-            *(f"GRANT SELECT, INSERT ON `{n}`.{table}" for n in namespaces for table in ("events", "fence")),
+            *(f"GRANT SELECT, INSERT ON `{n}`.{table}" for n in namespaces for table in REBUILT),
             "GRANT READ ON FILE",
             system.format("processes"),
         ],
