@@ -1,4 +1,4 @@
-"""The spool: what it takes, gives back and refuses; damage of its files; disks that fail; what its folder shows to a thief."""
+"""The spool: what it takes, gives back and refuses; one process a folder; what its folder shows to a thief."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from auditwire._errors import ClosedError, SpoolBusyError, SpoolError, SpoolFullError
 from auditwire._spool import Spool, SpoolControl
 from auditwire._spool_disk import Disk
-from tests.spool_disk import CrashDisk
 
 KEY = bytes(range(32))
 
@@ -174,105 +173,3 @@ def test_another_key_is_refused_while_something_waits(tmp_path: Path) -> None:
     Spool(tmp_path / "s", b"x" * 32).close()  # empty: the key may change
     with pytest.raises(ValueError, match="32 bytes"):
         Spool(tmp_path / "s", b"short")
-
-
-def acknowledged_by_a_second_sync(folder: Path, *, give_up: bool) -> bool:
-    """Two appends wait for one fsync, which fails; whether the second is acknowledged and gone after a crash."""
-    waiting, synced = threading.Event(), threading.Event()
-
-    class Gate(CrashDisk):
-        armed = False
-
-        def sync(self, fd: int) -> None:
-            if self.armed:
-                self.armed = False
-                synced.set()
-                assert waiting.wait(30)
-            super().sync(fd)
-
-    disk = Gate(folder)
-    spool = Spool(folder, KEY, control=SpoolControl(disk=disk, give_up_after_failed_fsync=give_up))
-    spool.append(records(0, 1))
-    disk.armed, disk.fail_sync = True, 1
-    ends: list[int | Exception] = []
-
-    def append(n: int) -> None:
-        try:
-            ends.append(spool.append(records(n, 1)))
-        except SpoolError as exc:
-            ends.append(exc)
-
-    first = threading.Thread(target=append, args=(1,))
-    first.start()
-    assert synced.wait(30)
-    second = threading.Thread(target=append, args=(2,))
-    second.start()
-    while spool._writer.written < 3:
-        threading.Event().wait(0.001)
-    waiting.set()
-    first.join()
-    second.join()
-    acknowledged = 3 in ends
-    spool._writer.forget()
-    for path in folder.glob("*.seg"):
-        lost = [c for f in disk._files.values() for c in f.changes if c.state == "doomed" and c.data]
-        data = path.read_bytes()
-        for change in lost:
-            assert change.data is not None
-            data = data[: change.offset] + b"\0" * len(change.data) + data[change.offset + len(change.data) :]
-        path.write_bytes(data)
-    return acknowledged and 2 not in numbers(Spool(folder, KEY))
-
-
-def test_after_a_failed_fsync_nobody_is_acknowledged_for_the_same_file(tmp_path: Path) -> None:
-    assert not acknowledged_by_a_second_sync(tmp_path / "s", give_up=True)
-
-
-def test_control_trying_the_same_file_again_loses_what_was_acknowledged(tmp_path: Path) -> None:
-    assert acknowledged_by_a_second_sync(tmp_path / "s", give_up=False)
-
-
-def test_a_disk_that_failed_once_is_tried_again(tmp_path: Path) -> None:
-    disk = CrashDisk(tmp_path / "s")
-    spool = Spool(tmp_path / "s", KEY, control=SpoolControl(disk=disk))
-    spool.append(records(0, 1))
-    disk.fail_sync = 2
-    for _ in range(2):
-        with pytest.raises(SpoolError, match=r"Input/output error.*not confirmed is not kept"):
-            spool.append(records(1, 1))
-    assert spool.append(records(2, 1)) == 2
-    assert numbers(spool) == [0, 2]
-
-
-MOUNT = 'mount -t tmpfs -o size=256k tmpfs "$0" && exec "$@"'
-FILL = """
-import sys
-from pathlib import Path
-from auditwire._errors import SpoolFullError
-from auditwire._spool import Spool
-folder, n = Path(sys.argv[1]) / "s", 0
-spool = Spool(folder, bytes(range(32)))
-try:
-    while True:
-        n = spool.append([(b"k", b"plain %d " % n + b"v" * 700, "t")])
-except SpoolFullError as exc:
-    print(exc)
-assert [int(v.split()[1]) for _, _, _, v in spool.read()] == list(range(n)), "all that was acknowledged"
-spool.close()
-spool = Spool(folder, bytes(range(32)))
-assert spool.pending[0] == n > 200 and not spool.lost
-spool.done(n)
-assert spool.append([(b"k", b"plain", "t")]) == n + 1, "room again"
-print("went on")
-"""
-
-
-def test_a_full_disk(tmp_path: Path) -> None:
-    """On a file system of 256 KiB of its own."""
-    command = ["unshare", "-rm", "sh", "-c", MOUNT, str(tmp_path), sys.executable, "-c", FILL, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "unshare" in done.stderr or "mount" in done.stderr:
-        pytest.skip("no mount namespaces here")
-    assert done.returncode == 0, done.stderr
-    assert "No space left on device. Nothing was taken. Make room on its disk." in done.stdout
-    assert "went on" in done.stdout

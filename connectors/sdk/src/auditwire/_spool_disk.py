@@ -65,6 +65,7 @@ class SpoolControl:
     fsync: bool = True
     seal: bool = True
     give_up_after_failed_fsync: bool = True
+    write_again_at_start: bool = True
     disk: Disk = field(default_factory=Disk)
 
 

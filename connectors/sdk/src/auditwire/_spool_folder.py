@@ -38,7 +38,8 @@ class Folder:
                 done = self.mark.done if self.mark.found else None
                 self.survey = survey(path, key, done, self.mark.durable, sealed=control.seal)
                 self._settle(self.survey)
-                self._secure(self.survey)
+                if control.write_again_at_start:
+                    self._secure(self.survey)
             except BaseException:
                 os.close(self._lock)
                 raise
