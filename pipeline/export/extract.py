@@ -145,7 +145,7 @@ def manifest(job: Job, reading: Reading, topic: str, files: list[File], covered:
         "complete": is_whole(query, until, covered.completeness),
         "pipeline_complete": is_complete(query, until),
         "complete_until": iso(until),
-        "completeness": covered.completeness,
+        "completeness": json.loads(json.dumps(covered.completeness, sort_keys=True)),  # PostgreSQL keeps no order of keys
         "counts": {"rows": sum(f.rows for f in files), "files": len(files), "bytes": sum(f.bytes for f in files)},
         "files": [f.entry() for f in files],
         "schema": [columns.known()[name].described() for name in reading.query.columns],
