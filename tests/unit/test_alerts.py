@@ -130,7 +130,7 @@ def _commands_exist(text: str) -> None:
 
 
 def test_every_page_has_its_alert_and_the_list_is_complete() -> None:
-    pages = {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"}
+    pages = {path.stem for path in RUNBOOKS.glob("Auditwire*.md")}  # the others tell what to do by hand, without an alert
     assert pages == set(ALERTS)
     listed = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
     assert [name for name, rule in ALERTS.items() if f"[{name}]({name}.md) | {rule['labels']['severity']} |" not in listed] == []
