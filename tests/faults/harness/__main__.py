@@ -97,7 +97,7 @@ def one_run(world: World, number: int, kinds: list[Kind], args: argparse.Namespa
     except (NotSettled, AssertionError, OSError, subprocess.SubprocessError) as exc:
         record |= {"ok": False, "error": f"{type(exc).__name__}: {exc}", "trace": traceback.format_exc()[-1500:]}
     record["seconds"] = round(time.time() - began, 1)
-    _say(f"{'held' if record['ok'] else 'RED'}: seed {args.seed} run {number}, {record.get('verdict') or record.get('error')}")
+    _say(f"{'held' if record['ok'] else 'RED'}: seed {args.seed} run {number}, {record.get('error') or record['verdict']}")
     return record
 
 

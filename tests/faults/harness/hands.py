@@ -113,7 +113,7 @@ def raw_topic_recreated(world: World, dice: random.Random) -> str:
     known = len(world.log("processor"))
     world.send("processor", signal.SIGKILL)
     _recreate(world, admin, "audit.raw")
-    pattern = r"audit\.raw\[\d\].*the log ends at .*deleted and created again"
+    pattern = r"audit\.raw\[\d\].*no committed offset.*deleted and created again"
     world.until(lambda: _refusal(world.log("processor")[known:], pattern), 90, "the processor does not refuse")
     return "audit.raw"
 
