@@ -136,8 +136,8 @@ class GroupOffsets:
                     raise Overtaken
                 raise RefusedToStart(
                     f"{topic}[{partition}]: the group {self.group} has no committed offset, but {output}[{partition}] holds "
-                    f"results ({low} to {high}). Starting over would write them twice. Was the topic deleted and created again? Kafka "
-                    "forgets its offsets then: start a new namespace. Did the offsets expire? Set the group's offset to "
+                    f"results ({low} to {high}). Starting over would write them twice. Was the topic deleted and created again? "
+                    "Kafka forgets its offsets then: start a new namespace. Did the offsets expire? Set the group's offset to "
                     "end_offset of this partition's last ledger record (kafka-consumer-groups --reset-offsets)."
                 )
 
