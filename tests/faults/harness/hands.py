@@ -119,11 +119,13 @@ def raw_topic_recreated(world: World, dice: random.Random) -> str:
 
 
 def clean_topic_recreated(world: World, dice: random.Random) -> str:
-    """Somebody deletes and recreates the clean topic; both sinks stop."""
+    """Somebody deletes and recreates the clean topic; both sinks stop and say so."""
+    parts = ("clickhouse-sink", "archive-sink")
+    known = {part: len(world.log(part)) for part in parts}
     admin = AdminClient({**world.cluster(settings.Migrate).config(), **SILENT})
     _recreate(world, admin, "audit.events")
-    for part in ("clickhouse-sink", "archive-sink"):
-        world.until(lambda part=part: "events" in world.health(part), 120, f"{part} does not say it")  # type: ignore[misc]
+    for part in parts:
+        world.until(lambda part=part: "stopped: " in world.log(part)[known[part] :], 90, f"{part} does not stop")  # type: ignore[misc]
     return "audit.events"
 
 
