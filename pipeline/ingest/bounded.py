@@ -68,7 +68,13 @@ class Lease:
         self._budget, self._size = budget, 0
 
     def grow(self, body_bytes: int) -> None:
-        size = body_bytes * OBJECTS_PER_BYTE
+        self._take(body_bytes * OBJECTS_PER_BYTE)
+
+    def cover(self, size: int) -> None:
+        """Count at least so many bytes: what was made of the body may be larger than it lets expect."""
+        self._take(max(0, size - self._size))
+
+    def _take(self, size: int) -> None:
         self._budget.take(size)
         self._size += size
 
@@ -131,9 +137,14 @@ def parse_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BadShape("not_json", "the body is not JSON in UTF-8") from None
+    check_elements(value)
+    return value
+
+
+def check_elements(value: Any) -> None:
+    """Raises BadShape ``too_many_elements``."""
     if isinstance(value, list) and len(value) > ELEMENTS:
         raise BadShape("too_many_elements", f"the body has more than {ELEMENTS} elements")
-    return value
 
 
 def deeper_than(value: Any, levels: int) -> bool:

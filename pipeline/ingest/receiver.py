@@ -85,6 +85,7 @@ class Receiver:
             mapped = await route(headers, body, Origin(entry.tenant, entry.source, envelope.id_key))
             records = envelope.events(mapped, entry)
             rejects = envelope.rejects(mapped, entry, path, headers, now=time.time_ns() // 1000)
+            lease.cover(envelope.checked([*records, *rejects]))
         except BaseException:
             lease.release()
             raise

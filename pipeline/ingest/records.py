@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from connectors.avro import RecordCodec, frame
+from connectors.kafka_admin import catalogue
 from connectors.outbox import Record
+from pipeline.ingest import refusal
 from pipeline.ingest.auth import Entry
 from pipeline.ingest.routes import ORIGINAL_BYTES, Mapped, Reject
 from pipeline.rejects import Original, associated, pack
@@ -18,6 +20,9 @@ from pipeline.sealing import Sealer
 STAGE = "receive"
 # Headers without which an original could not be mapped again; never the token.
 KEPT_HEADERS = ("content-type", "x-gitlab-audit-event-type")
+HEADER_CHARACTERS = 1024  # kept of each: it stands in every reject of the request
+RECORD_ROOM = 1024  # what Kafka puts around a record that goes alone
+OBJECT_BYTES = 512  # of a record in memory, besides its value
 
 
 def key_of(tenant: str, source: str, spread: int) -> bytes:
@@ -27,17 +32,37 @@ def key_of(tenant: str, source: str, spread: int) -> bytes:
 
 @dataclass(frozen=True)
 class Envelope:
-    """Makes records for one namespace; the schema ids are the registry's for the two subjects."""
+    """Makes records for one namespace; the schema ids are the registry's for the two subjects.
+
+    ``check_sizes=False`` is for the negative control only: it acknowledges what no topic takes.
+    """
 
     namespace: str
     event_schema_id: int
     quarantine: RecordCodec
     sealer: Sealer
+    check_sizes: bool = True
 
     @cached_property
     def id_key(self) -> bytes:
         """Keys the ids of events whose source gives none."""
         return self.sealer.hash_key()
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """The longest key and value together that each topic takes, by schemas/topics.yaml."""
+        return {
+            name: entry["config"]["max.message.bytes"] - RECORD_ROOM
+            for name, entry in catalogue(self.namespace)["topics"].items()
+        }
+
+    def checked(self, records: list[Record]) -> int:
+        """Bytes that they hold in memory. Raises Refusal (413) for one that is larger than its topic takes: it cannot be stored."""
+        for record in records:
+            limit, size = self.limits[record.topic], len(record.key) + len(record.value)
+            if size > limit and self.check_sizes:
+                raise refusal.too_large_for_topic(record.topic, size, limit)
+        return sum(len(record.value) + OBJECT_BYTES for record in records)
 
     def events(self, mapped: Mapped, entry: Entry) -> list[Record]:
         """Records of the raw topic: functions of the payload and the token, so a retry has the same bytes at any receiver."""
@@ -46,7 +71,7 @@ class Envelope:
 
     def rejects(self, mapped: Mapped, entry: Entry, route: str, headers: Mapping[str, str], *, now: int) -> list[Record]:
         """Records of the quarantine topic; ``now`` is microseconds since 1970, UTC."""
-        kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
+        kept = {name: headers[name][:HEADER_CHARACTERS] for name in KEPT_HEADERS if name in headers}
         context = {"route": route, "source": entry.source, **kept}
         pairs = tuple((name, value.encode()) for name, value in context.items())
         return [self._reject(reject, entry, pairs, now) for reject in mapped.rejects]

@@ -47,6 +47,14 @@ def too_large(limit: int) -> Refusal:
     )
 
 
+def too_large_for_topic(topic: str, size: int, limit: int) -> Refusal:
+    return Refusal(
+        413,
+        f"An event of this request becomes a record of {size} bytes; the topic {topic} takes {limit}.",
+        "Cut its long texts and send the request again; nothing of it was taken.",
+    )
+
+
 def overloaded() -> Refusal:
     return Refusal(
         503,

@@ -13,11 +13,11 @@ from connectors.sources import auditwire_json, cloudevents, gitlab
 from connectors.sources.encode import body_of
 from connectors.sources.fields import Fields, Json, Origin, Unmappable
 from pipeline.ingest import refusal
-from pipeline.ingest.bounded import DEPTH, BadShape, deeper_than, parse_json
+from pipeline.ingest.bounded import DEPTH, BadShape, check_elements, deeper_than, parse_json
 
 Headers = Mapping[str, str]
 SLICE = 500
-ORIGINAL_BYTES = 900_000  # of a reject: the sealed record stays under the producer's 1 MB
+ORIGINAL_BYTES = 900_000  # of a reject: the sealed record fits the quarantine topic with room to spare
 ONE = "application/cloudevents+json"
 MANY = "application/cloudevents-batch+json"
 
@@ -60,13 +60,21 @@ async def gitlab_route(headers: Headers, body: bytes, origin: Origin) -> Mapped:
         return gitlab.event(element, origin, header_type)
 
     try:
-        return await _each(_elements(parse_json(body)), mapping)
+        return await _parsed(body, mapping)
     except BadShape as exc:
-        if exc.reason == "too_deep":
-            return await _deep(body, mapping)
         if exc.reason.startswith("too_many") and len(body) > ORIGINAL_BYTES:
             raise _too_much(exc) from None
         return Mapped(rejects=[Reject(exc.reason, exc.detail, body)])
+
+
+async def _parsed(body: bytes, mapping: Callable[[Json], Fields]) -> Mapped:
+    """Raises BadShape; not ``too_deep``."""
+    try:
+        return await _each(_elements(parse_json(body)), mapping)
+    except BadShape as exc:
+        if exc.reason != "too_deep":
+            raise
+    return await _deep(body, mapping)
 
 
 async def _deep(body: bytes, mapping: Callable[[Json], Fields]) -> Mapped:
@@ -81,7 +89,8 @@ async def _deep(body: bytes, mapping: Callable[[Json], Fields]) -> Mapped:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return Mapped(rejects=[Reject("not_json", "the body is not JSON in UTF-8, or nested deeper than 1,024 levels", body)])
-    return await _each(_elements(value), checked, body)
+    check_elements(value)
+    return await _each(_elements(value), checked)
 
 
 def _elements(value: Json) -> list[Json]:
@@ -124,8 +133,8 @@ async def events_route(headers: Headers, body: bytes, origin: Origin) -> Mapped:
     return mapped
 
 
-async def _each(elements: list[Json], mapping: Callable[[Json], Fields], whole: bytes = b"") -> Mapped:
-    """Every element becomes an event or a reject; others may run between slices. ``whole`` is the body they are from."""
+async def _each(elements: list[Json], mapping: Callable[[Json], Fields]) -> Mapped:
+    """Every element becomes an event or a reject; others may run between slices."""
     mapped = Mapped()
     for index, element in enumerate(elements):
         if index % SLICE == SLICE - 1:
@@ -133,15 +142,38 @@ async def _each(elements: list[Json], mapping: Callable[[Json], Fields], whole: 
         try:
             mapped.events.append(_event(mapping(element)))
         except Unmappable as exc:
-            mapped.rejects.append(Reject(exc.reason, exc.detail, _original(element, whole)))
+            mapped.rejects.append(Reject(exc.reason, exc.detail, _original(element)))
     return mapped
 
 
-def _original(element: Json, whole: bytes) -> bytes:
+def _original(element: Json) -> bytes:
     try:
         return orjson.dumps(element)
-    except orjson.JSONEncodeError:  # deeper than 254 levels: nothing writes it again as it was
-        return whole
+    except orjson.JSONEncodeError:  # it stops at 254 levels
+        return _dumped(element)
+
+
+def _dumped(value: Json) -> bytes:
+    """As orjson writes it, however deep. Bytes on the stack are JSON already."""
+    text, todo = bytearray(), [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, bytes):
+            text += item
+        elif isinstance(item, list):
+            todo.append(b"]")
+            for index in range(len(item) - 1, -1, -1):
+                todo += (item[index], b"," if index else b"[")
+            text += b"" if item else b"["
+        elif isinstance(item, dict):
+            todo.append(b"}")
+            names = list(item)
+            for index in range(len(names) - 1, -1, -1):
+                todo += (item[names[index]], (b"," if index else b"{") + orjson.dumps(names[index]) + b":")
+            text += b"" if item else b"{"
+        else:
+            text += orjson.dumps(item)
+    return bytes(text)
 
 
 def _event(fields: Fields) -> Event:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,53 @@ def test_one_element_that_is_too_deep_takes_no_other_with_it(local: Local) -> No
     bodies = [payload("git_deploy_key"), deep, payload("session_started")]
     assert local.post("/v1/gitlab", bodies).json() == {"accepted": 2, "quarantined": 1}
     _, [reject] = local.take()
-    assert (reject["reason"], json.loads(reject["original"])[1]) == ("too_deep", deep)
+    assert (reject["reason"], json.loads(reject["original"])) == ("too_deep", deep)
+
+
+def test_elements_that_are_too_deep_are_kept_each_by_itself_and_bounded_in_number(local: Local) -> None:
+    """orjson does not write what is deeper than 254 levels; the body must not be kept once for each of them."""
+    deep = b'[{"a":[' * 150 + b'1,{},[],"x"' + b"]}]" * 150
+    body = b"[" + (deep + b",") * 200 + b'"' + b"p" * 100_000 + b'"]'
+    assert local.post("/v1/gitlab", body).json() == {"accepted": 0, "quarantined": 201}
+    assert sum(len(record.value) for record in local.outbox.records) < 2 * len(body)
+    _, rejects = local.take()
+    assert {reject["original"] for reject in rejects[:200]} == {deep}
+    shallow = b"[" + b"1," * 10_000 + b"[" * 70 + b"]" * 70 + b"]"
+    assert local.post("/v1/gitlab", shallow).json() == {"accepted": 0, "quarantined": 1}
+    _, [reject] = local.take()
+    assert (reject["reason"], reject["original"]) == ("too_many_elements", shallow)
+
+
+def test_a_request_counts_what_is_made_of_it(tmp_path: Path) -> None:
+    local = Local(tmp_path, in_flight_bytes=1 << 20)
+    body = b"[" + b"1," * 4_999 + b"1]"
+    assert 8 * len(body) < 1 << 20
+    assert local.post("/v1/gitlab", body).status_code == 503
+    assert local.post("/v1/gitlab", b"[1]").json() == {"accepted": 0, "quarantined": 1}, "all of it was given back"
+
+
+def test_a_reject_with_long_headers_fits_the_smallest_limit_of_a_producer(local: Local) -> None:
+    long = {"x_gitlab_audit_event_type": "t" * 60_000}
+    assert local.post("/v1/gitlab", b"x" * 900_000, kind="t" * 60_000, **long).status_code == 202
+    [record] = local.outbox.records
+    assert len(record.key) + len(record.value) < 1_000_000
+    _, [reject] = local.take()
+    assert reject["context"]["x-gitlab-audit-event-type"] == "t" * 1024
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_what_a_topic_does_not_take_is_not_acknowledged(local: Local, checked: bool) -> None:
+    """With the check off it is acknowledged, and nothing can store it."""
+    assert local.app.envelope is not None
+    local.app.envelope = envelope = replace(local.app.envelope, check_sizes=checked)
+    assert {"audit.raw": 1_047_564, "audit.quarantine": 2_096_128}.items() <= envelope.limits.items()
+    vars(envelope)["limits"] = {"audit.raw": 400, "audit.quarantine": 400}
+    fits, large = payload("git_deploy_key"), b"not json" * 60
+    for body in (fits, large):
+        envelope.limits["audit.raw"] = 4000 if body is fits else 10
+        answer = local.post("/v1/gitlab", body)
+        assert answer.status_code == (202 if body is fits or not checked else 413), answer.text
+    assert len(local.outbox.records) == (1 if checked else 2)
 
 
 def test_what_is_too_much_to_keep_is_not_acknowledged(local: Local) -> None:
