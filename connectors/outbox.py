@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -14,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connectors.kafka import SILENT, Config, ErrorWatch, denied, error_of
 
 logger = logging.getLogger(__name__)
+MAX_MESSAGE_BYTES = 2_097_152  # as max.message.bytes of the largest topic that is written here
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,23 @@ class Record:
     value: bytes
 
 
+class Why(Enum):
+    """What to make of a record that Kafka did not confirm."""
+
+    AGAIN = "send it again"
+    TOPIC = "its topic is missing, or closed to this user: send it again where the topic is ours"
+    RECORD = "Kafka refuses the record, or what it was sent with: if it was alone, it is refused for good"
+
+
 class NotConfirmed(Exception):  # noqa: N818
-    """Kafka did not confirm every record in time: acknowledge nothing, let the sender try again (some may be stored already)."""
+    """Kafka did not confirm every record in time: acknowledge nothing, let the sender try again (some may be stored already).
+
+    ``failed``: which records of the batch these are, by index, and why; the others are stored. None where nothing is known.
+    """
+
+    def __init__(self, text: str, failed: Mapping[int, Why] | None = None) -> None:
+        super().__init__(text)
+        self.failed = failed
 
 
 class Outbox(Protocol):
@@ -59,14 +77,28 @@ class MemoryOutbox:
         return "the outbox is down" if self.down else None
 
 
-class _Batch:
-    __slots__ = ("expected", "failed", "future", "reported", "settled", "topic")
+KINDS = {
+    KafkaError.MSG_SIZE_TOO_LARGE: Why.RECORD,
+    KafkaError.RECORD_LIST_TOO_LARGE: Why.RECORD,
+    KafkaError.INVALID_RECORD: Why.RECORD,
+    KafkaError.TOPIC_EXCEPTION: Why.TOPIC,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: Why.TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: Why.TOPIC,
+    KafkaError._UNKNOWN_TOPIC: Why.TOPIC,
+    KafkaError._UNKNOWN_PARTITION: Why.TOPIC,
+}
 
-    def __init__(self, expected: int, future: asyncio.Future[None], settled: Callable[[], None]) -> None:
-        self.expected, self.reported = expected, 0
-        self.failed: KafkaError | None = None
-        self.topic = ""
-        self.future, self.settled = future, settled
+
+class _Batch:
+    __slots__ = ("expected", "failed", "future", "records", "reported", "settled")
+
+    def __init__(self, records: Sequence[Record], future: asyncio.Future[None], settled: Callable[[], None]) -> None:
+        self.expected, self.reported = len(records), 0
+        self.records, self.future, self.settled = records, future, settled
+        self.failed: dict[int, KafkaError] = {}
+
+    def whys(self) -> dict[int, Why]:
+        return {index: KINDS.get(error.code(), Why.AGAIN) for index, error in self.failed.items()}
 
 
 class KafkaOutbox:
@@ -88,6 +120,7 @@ class KafkaOutbox:
         self.broken, self._over = asyncio.Event(), False
         timeout = max(1000, int(bound_seconds * 900))
         own = {"message.timeout.ms": timeout, "queue.buffering.max.messages": 500_000, "error_cb": self._watch}
+        own["message.max.bytes"] = MAX_MESSAGE_BYTES
         self._producer = Producer({**config, **SILENT, **own})
         self._thread = threading.Thread(target=self._poll, name="kafka-reports", daemon=True)
         self._thread.start()
@@ -96,7 +129,7 @@ class KafkaOutbox:
         if not records:
             settled()
             return
-        batch = _Batch(len(records), self._loop.create_future(), settled)
+        batch = _Batch(records, self._loop.create_future(), settled)
         self._produce(records, batch)
         if not self._wait:
             return
@@ -117,30 +150,26 @@ class KafkaOutbox:
         return left
 
     def _produce(self, records: Sequence[Record], batch: _Batch) -> None:
-        def report(error: KafkaError | None, message: Message) -> None:
-            self._report(batch, error, message)
-
         produce = self._producer.produce
-        sent = 0
-        try:
-            for record in records:
-                produce(record.topic, record.value, record.key, on_delivery=report)
-                sent += 1
-        except (BufferError, KafkaException) as exc:
-            with self._lock:  # reports of the part that is on its way still come
-                batch.expected = sent
-                finished = batch.reported == sent
-            if finished:
-                batch.settled()
-            batch.future.cancel()
-            said = denied(error_of(exc), self._user, "Write", records[sent].topic)
-            raise NotConfirmed(said or f"the producer does not take more records ({type(exc).__name__})") from None
+        for index, record in enumerate(records):
+            try:
+                produce(record.topic, record.value, record.key, on_delivery=partial(self._report, batch, index))
+            except KafkaException as exc:  # this record only
+                self._report(batch, index, error_of(exc) or KafkaError(KafkaError._FAIL), None)
+            except BufferError as exc:
+                with self._lock:  # reports of the part that is on its way still come
+                    batch.expected = index
+                    finished = batch.reported == index
+                if finished:
+                    batch.settled()
+                batch.future.cancel()
+                raise NotConfirmed(f"the producer does not take more records ({type(exc).__name__})") from None
 
-    def _report(self, batch: _Batch, error: KafkaError | None, message: Message) -> None:
+    def _report(self, batch: _Batch, index: int, error: KafkaError | None, _message: Message | None) -> None:
         with self._lock:
             batch.reported += 1
             if error is not None:
-                batch.failed, batch.topic = error, str(message.topic())
+                batch.failed[index] = error
             if batch.reported == batch.expected:
                 self._done.append(batch)
 
@@ -163,13 +192,25 @@ class KafkaOutbox:
             batch.settled()
             if batch.future.done():
                 continue
-            if batch.failed is None:
+            if not batch.failed:
                 batch.future.set_result(None)
             else:
-                said = denied(batch.failed, self._user, "Write", batch.topic) or self._watch.explain()
-                self._trouble = said or f"Kafka {self._bootstrap} did not confirm records ({batch.failed.name()})"
-                batch.future.set_exception(NotConfirmed(self._trouble))
+                failed = batch.whys()
+                self._trouble, text = self._explained(batch, failed)
+                batch.future.set_exception(NotConfirmed(text, failed))
                 batch.future.exception()  # the waiter may be gone
+
+    def _explained(self, batch: _Batch, failed: Mapping[int, Why]) -> tuple[str | None, str]:
+        """What is wrong with Kafka, if anything is, and with the batch."""
+        first = min(failed, key=lambda index: (failed[index] is Why.RECORD, index))
+        error, topic = batch.failed[first], batch.records[first].topic
+        if failed[first] is Why.RECORD:
+            return self._trouble, f"Kafka {self._bootstrap} does not take a record for topic {topic} ({error.name()})"
+        said = denied(error, self._user, "Write", topic)
+        if said is None and failed[first] is Why.TOPIC:
+            said = f"Kafka {self._bootstrap} has no topic {topic} ({error.name()}): run `auditwired migrate`"
+        text = said or self._watch.explain() or f"Kafka {self._bootstrap} did not confirm records ({error.name()})"
+        return text, text
 
     def _probe(self) -> None:
         """Ask a broker that is in trouble for its metadata; an answer ends the trouble."""

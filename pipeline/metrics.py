@@ -58,6 +58,9 @@ INGEST_SPOOL_SENT = Counter("auditwire_ingest_spool_sent_total", "Records that K
 INGEST_SPOOL_LOST = Gauge(
     "auditwire_ingest_spool_lost", "Acknowledged records that this process found unreadable in its spool: evidence is missing."
 )
+INGEST_SPOOL_REFUSED = Gauge(
+    "auditwire_ingest_spool_refused", "Acknowledged records that Kafka refused for good, kept in the folder refused of the spool."
+)
 INGEST_IN_FLIGHT = Gauge(
     "auditwire_ingest_in_flight_bytes", "Bytes held for requests in the receiver, bodies counted eight-fold."
 )

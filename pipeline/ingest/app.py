@@ -20,6 +20,7 @@ from connectors.avro import RecordCodec
 from connectors.outbox import KafkaOutbox, Outbox
 from connectors.registry import RegistryError, SchemaRegistry
 from connectors.spool_outbox import SpoolOutbox
+from connectors.spool_refused import Refused
 from pipeline import admin
 from pipeline.ingest import spooling
 from pipeline.ingest.auth import Tokens, TokensError
@@ -36,7 +37,7 @@ UNBOUNDED_SECONDS = 86_400.0  # from the spool the producer tries on by itself: 
 
 
 def run(settings: Ingest) -> int:
-    """Serve until SIGTERM or SIGINT: 0; 1 where Kafka's producer broke (start again). Raises SettingsError."""
+    """Serve until SIGTERM or SIGINT: 0; 1 where the producer or the spool's sender ended (start again). Raises SettingsError."""
     if settings.max_in_flight_bytes < settings.max_body_bytes * OBJECTS_PER_BYTE:
         raise SettingsError(
             f"AUDITWIRE_INGEST_MAX_IN_FLIGHT_BYTES must be at least {OBJECTS_PER_BYTE} times AUDITWIRE_INGEST_MAX_BODY_BYTES, "
@@ -47,7 +48,10 @@ def run(settings: Ingest) -> int:
     except (TokensError, SealingError) as exc:
         raise SettingsError(str(exc)) from None
     spool = spooling.opened(settings, sealer)
-    serve = _serve(settings, tokens, sealer) if spool is None else _serve_spooled(settings, tokens, sealer, spool)
+    if spool is None:
+        serve = _serve(settings, tokens, sealer)
+    else:
+        serve = _serve_spooled(settings, tokens, sealer, spool, spooling.refused(settings, sealer))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve)
 
@@ -113,24 +117,28 @@ async def _serve(settings: Ingest, tokens: Tokens, sealer: Sealer) -> int:
     return 0 if stopping.is_set() else 1
 
 
-async def _serve_spooled(settings: Ingest, tokens: Tokens, sealer: Sealer, spool: Spool) -> int:
+async def _serve_spooled(settings: Ingest, tokens: Tokens, sealer: Sealer, spool: Spool, aside: Refused) -> int:
     """Serves from the first moment: what it acknowledges is on its own disk, whoever else is away."""
     stopping, state = _begin(settings)
     config = kafka.producer_config(kafka.cluster_of(settings.model_dump()))
-    state.outbox = outbox = SpoolOutbox(spool, lambda: KafkaOutbox(config, bound_seconds=UNBOUNDED_SECONDS))
+
+    def onward() -> KafkaOutbox:
+        return KafkaOutbox(config, bound_seconds=UNBOUNDED_SECONDS)
+
+    state.outbox = outbox = SpoolOutbox(spool, onward, refused=aside, namespace=settings.namespace)
     state.note = outbox.note
     app = Receiver(tokens, outbox, None, Limits(settings.max_body_bytes, settings.max_in_flight_bytes), outbox.note)
     knowing = _know_ids(settings, app, state, stopping, lambda ids: _envelope(settings, ids, sealer))
-    tasks = [asyncio.create_task(knowing), asyncio.create_task(spooling.measure(spool, outbox))]
+    tasks = [asyncio.create_task(knowing), asyncio.create_task(spooling.measure(spool, outbox, aside))]
     try:
-        await _until(_server(settings.listen, app, state.serving), stopping)
+        await _until(_server(settings.listen, app, state.serving), stopping, outbox.ended)
     finally:
         for task in tasks:
             task.cancel()
         left = await outbox.close()
         if left:
             log.info("%d records stay in the spool %s; the next start sends them", left, spool.path)
-    return 0
+    return 0 if stopping.is_set() else 1
 
 
 async def _know_ids(

@@ -57,7 +57,7 @@ class Envelope:
         }
 
     def checked(self, records: list[Record]) -> int:
-        """Bytes that they hold in memory. Raises Refusal (413) for one that is larger than its topic takes: it cannot be stored."""
+        """Bytes that they hold in memory. Raises Refusal (413) for one that its topic does not take: it cannot be stored."""
         for record in records:
             limit, size = self.limits[record.topic], len(record.key) + len(record.value)
             if size > limit and self.check_sizes:

@@ -14,6 +14,7 @@ import schemas
 from auditwire._errors import SpoolError
 from auditwire._spool import Spool
 from connectors.spool_outbox import SpoolOutbox
+from connectors.spool_refused import Refused
 from pipeline import metrics
 from pipeline.sealing import Sealer
 from pipeline.settings import Ingest, SettingsError
@@ -35,6 +36,14 @@ def opened(settings: Ingest, sealer: Sealer) -> Spool | None:
         )
     try:
         return Spool(Path(settings.spool_dir), sealer.spool_key(), max_bytes=settings.spool_max_bytes)
+    except SpoolError as exc:
+        raise SettingsError(f"AUDITWIRE_INGEST_SPOOL_DIR: {exc}") from None
+
+
+def refused(settings: Ingest, sealer: Sealer) -> Refused:
+    """Where records go that Kafka refuses for good. Raises SettingsError."""
+    try:
+        return Refused(Path(settings.spool_dir), sealer.spool_key(), settings.spool_max_bytes)
     except SpoolError as exc:
         raise SettingsError(f"AUDITWIRE_INGEST_SPOOL_DIR: {exc}") from None
 
@@ -69,7 +78,7 @@ class SchemaIds:
             log.warning("cannot remember the schema ids in %s (%s)", self._path, exc.strerror)
 
 
-async def measure(spool: Spool, outbox: SpoolOutbox) -> None:
+async def measure(spool: Spool, outbox: SpoolOutbox, aside: Refused) -> None:
     """Keep the metrics of the spool until cancelled."""
     appended, sent = spool.position, 0
     metrics.INGEST_SPOOL_LIMIT.set(spool.max_bytes)
@@ -80,6 +89,7 @@ async def measure(spool: Spool, outbox: SpoolOutbox) -> None:
         metrics.INGEST_SPOOL_BYTES.set(size)
         metrics.INGEST_SPOOL_OLDEST.set(max(0.0, time.time() - oldest) if oldest else 0)
         metrics.INGEST_SPOOL_LOST.set(spool.lost)
+        metrics.INGEST_SPOOL_REFUSED.set(aside.count)
         metrics.INGEST_SPOOL_APPENDED.inc(spool.position - appended)
         metrics.INGEST_SPOOL_SENT.inc(outbox.sent - sent)
         appended, sent = spool.position, outbox.sent

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from pipeline.ingest import app
+from pipeline.ingest import app, spooling
+from pipeline.ingest.auth import Tokens
+from pipeline.sealing import Sealer
 from pipeline.settings import Ingest, SettingsError, load
 from tests.ingest import MASTER_KEY, write_tokens
 
@@ -41,3 +44,21 @@ def test_the_settings_as_they_come_can_take_the_largest_body(tmp_path: Path) -> 
     values = settings(tmp_path)
     assert values.max_in_flight_bytes >= 8 * values.max_body_bytes
     assert values.max_body_bytes == 25 * 1024 * 1024  # what GitLab sends at most
+
+
+def test_a_sender_that_ended_ends_the_part_with_1(tmp_path: Path) -> None:
+    """It would acknowledge what nobody sends on."""
+    write_tokens(tmp_path / "tokens.yaml")
+    values = settings(tmp_path, INGEST_SPOOL_DIR=str(tmp_path / "s"), INGEST_LISTEN="127.0.0.1:0")
+    sealer, tokens = Sealer(MASTER_KEY), Tokens(tmp_path / "tokens.yaml")
+    spool = spooling.opened(values, sealer)
+    assert spool is not None
+
+    async def run() -> int:
+        serving = asyncio.create_task(app._serve_spooled(values, tokens, sealer, spool, spooling.refused(values, sealer)))
+        await asyncio.sleep(0)
+        [sender] = [task for task in asyncio.all_tasks() if task.get_name() == "spool to Kafka"]
+        sender.cancel()
+        return await asyncio.wait_for(serving, 60)
+
+    assert asyncio.run(run()) == 1
