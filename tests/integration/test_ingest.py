@@ -22,6 +22,7 @@ from auditwire._spool import Spool
 from connectors import kafka
 from connectors.outbox import KafkaOutbox, MemoryOutbox, NotConfirmed, Outbox, Record
 from connectors.spool_outbox import SpoolOutbox
+from connectors.spool_refused import Refused
 from infra.stack import ports
 from pipeline import settings
 from pipeline.sealing import Sealer
@@ -221,6 +222,34 @@ def test_a_topic_that_refuses_is_not_confirmed(provisioned: Space, wait_for_repo
             outbox.close()
 
     asyncio.run(refused())
+
+
+def test_a_spool_goes_on_past_what_kafka_refuses_for_good(provisioned: Space, tmp_path: Path) -> None:
+    """Larger than the topic takes, too large for the client, and for a topic of another namespace; each between good ones."""
+
+    async def run() -> None:
+        topic, folder = f"{provisioned.name}.raw", tmp_path / "spool"
+        odd = [
+            Record(topic, b"k", os.urandom(1_500_000)),
+            Record(topic, b"k", os.urandom(3_000_000)),
+            Record("elsewhere.raw", b"k", b"of another namespace"),
+        ]
+        good = [Record(topic, b"k", b"good %d" % number) for number in range(40)]
+        spool, aside = Spool(folder, bytes(32)), Refused(folder, bytes(32), 64 << 20)
+        spool.append(
+            [(r.key, r.value, r.topic) for r in [*good[:10], odd[0], *good[10:20], odd[1], *good[20:30], odd[2], *good[30:]]]
+        )
+        outbox = SpoolOutbox(
+            spool, lambda: kafka_outbox(provisioned, bound_seconds=600), refused=aside, namespace=provisioned.name
+        )
+        await asyncio.to_thread(until, lambda: spool.pending[0] == 0, 90, outbox.note)
+        assert await outbox.close(5) == 0
+        assert sorted(record.value for record in raw(provisioned)) == sorted(record.value for record in good), "each once"
+        kept = Spool(folder / "refused", bytes(32))
+        assert sorted(value for _, _, _, value in kept.read()) == sorted(record.value for record in odd)
+        kept.close()
+
+    asyncio.run(run())
 
 
 def test_every_ai_event_in_an_array_of_its_own(provisioned: Space, tmp_path: Path) -> None:
