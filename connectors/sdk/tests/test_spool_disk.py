@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -10,8 +12,9 @@ from random import Random
 
 import pytest
 
-from auditwire._errors import SpoolError
+from auditwire._errors import SpoolError, SpoolFullError
 from auditwire._spool import Spool, SpoolControl
+from auditwire._spool_disk import Disk
 from tests.spool_disk import CrashDisk
 
 KEY = bytes(range(32))
@@ -131,6 +134,54 @@ def test_a_disk_that_failed_once_is_tried_again(tmp_path: Path) -> None:
             spool.append(records(1, 1))
     assert spool.append(records(2, 1)) == 2
     assert numbers(spool) == [0, 2]
+
+
+class Quota(CrashDisk):
+    """A disk that tells only at the fsync, or at the cut after a failed write, that it has no room."""
+
+    at_sync = at_cut = False
+
+    def sync(self, fd: int) -> None:
+        if self.at_sync:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        super().sync(fd)
+
+    def truncate(self, fd: int, size: int) -> None:
+        if self.at_cut:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().truncate(fd, size)
+
+
+def test_nothing_was_taken_is_said_only_where_nothing_is_left_in_the_file(tmp_path: Path) -> None:
+    disk = Quota(tmp_path / "s")
+    spool = Spool(tmp_path / "s", KEY, control=SpoolControl(disk=disk))
+    spool.append(records(0, 1))
+    disk.room = 30
+    with pytest.raises(SpoolFullError, match="Nothing was taken"):
+        spool.append(records(1, 1))
+    disk.at_cut = True
+    with pytest.raises(SpoolError, match=r"No space left on device\. What was not confirmed is not kept") as caught:
+        spool.append(records(1, 1))
+    assert not isinstance(caught.value, SpoolFullError)
+    disk.room, disk.at_cut, disk.at_sync = None, False, True
+    with pytest.raises(SpoolError, match=r"cannot sync the spool .*quota.*not confirmed is not kept") as caught:
+        spool.append(records(1, 1))
+    assert not isinstance(caught.value, SpoolFullError)
+    disk.at_sync = False
+    spool.append(records(2, 1))
+
+
+def test_every_folder_that_is_made_is_on_the_disk_before_the_next(tmp_path: Path) -> None:
+    synced: list[Path] = []
+
+    class Noting(Disk):
+        def sync_folder(self, folder: Path) -> None:
+            synced.append(folder)
+            super().sync_folder(folder)
+
+    Spool(tmp_path / "a" / "b" / "s", KEY, control=SpoolControl(disk=Noting()))
+    assert synced[:3] == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    assert (tmp_path / "a" / "b" / "s").stat().st_mode & 0o077 == 0
 
 
 MOUNT = 'mount -t tmpfs -o size=256k tmpfs "$0" && exec "$@"'

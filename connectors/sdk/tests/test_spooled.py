@@ -113,7 +113,7 @@ def test_what_a_killed_process_left_is_sent_as_it_was_and_its_lane_is_ended(tmp_
     for _ in range(3):
         c.record(EVENT)
     c.flush(30)
-    abandon(c, first)  # marked as done: the numbers are in lanes.json only
+    abandon(c, first)  # marked as done: the numbers are in the file `lanes` only
 
     second = RecordingTransport(held=True)
     c = client(second, tmp_path, heartbeat=3600.0)
@@ -337,10 +337,10 @@ def test_a_forked_child_may_not_use_the_parents_spool_but_one_of_its_own(tmp_pat
 
 
 def test_a_folder_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "lanes.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(SpoolError, match=r"lanes\.json cannot be read: give its user the right to, or delete it"):
+    (tmp_path / "lanes").write_text("[]", encoding="utf-8")
+    with pytest.raises(SpoolError, match=r"lanes cannot be read: give its user the right to, or delete it"):
         client(RecordingTransport(), tmp_path)
-    (tmp_path / "lanes.json").unlink()
+    (tmp_path / "lanes").unlink()
     client(RecordingTransport(), tmp_path).close()
 
 

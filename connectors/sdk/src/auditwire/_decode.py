@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def decode(body: bytes) -> dict[str, Any]:
     """The event in an Avro body (without the five header bytes) that this SDK wrote; every column by name."""
     return dict(Reader(body).value(_PARSED))
+
+
+def decode_some(body: bytes, names: Collection[str]) -> dict[str, Any]:
+    """These columns alone, also of an event whose schema has other columns behind them. Raises IndexError, ValueError."""
+    reader, found = Reader(body), dict[str, Any]()
+    for column in _PARSED["fields"]:
+        value = reader.value(column["type"])
+        if column["name"] in names:
+            found[column["name"]] = value
+            if len(found) == len(names):
+                break
+    if reader.at > len(body):
+        raise IndexError("the body ends before")
+    return found
 
 
 class Reader:

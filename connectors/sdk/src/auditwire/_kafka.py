@@ -35,7 +35,7 @@ class KafkaTransport:
     which an event that Kafka did not confirm fails. ``queue_events`` and ``queue_bytes`` bound what waits in memory.
     ``linger``: seconds to wait for a fuller request. ``options``: librdkafka settings on top, such as ssl.ca.location.
     ``schema_memory``: a file that keeps the schema's id for a start at which the registry does not answer.
-    Raises RegistryError, ConfigurationError.
+    Raises RegistryError, ConfigurationError, and with ``schema_memory`` SpoolError.
     """
 
     def __init__(

@@ -21,12 +21,17 @@ class Pulse:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, once; later calls do nothing."""
+        """Begin, once; later calls do nothing, but for trying again where the system had no thread to give."""
         with self._lock:
             if self._interval <= 0 or self._thread or self._stopping.is_set():
                 return
-            self._thread = threading.Thread(target=self._run, name="auditwire-heartbeat", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="auditwire-heartbeat", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                log.exception("no thread for heartbeats: this producer will look silent; allow the process more threads")
+            else:
+                self._thread = thread
 
     def stop(self) -> None:
         """No further heartbeat begins."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from auditwire._errors import RegistryError
+from auditwire._errors import RegistryError, SpoolError
+from auditwire._spool_disk import NO_ROOM, Disk, make_folder
 
 log = logging.getLogger("auditwire")
 _DOCS = ("doc", "class")
@@ -23,7 +25,8 @@ class _UnreachableError(RegistryError):
 def remembered_id(url: str, topic: str, schema: str, timeout: float, memory: Path) -> int:
     """As `schema_id`; where the registry does not answer, the id that it gave before, kept in the file ``memory``.
 
-    An id is for ever, so this is safe for the same registry, topic and schema. Raises RegistryError.
+    An id is for ever, so this is safe for the same registry, topic and schema. Raises RegistryError, SpoolError (the file cannot
+    be written; on a full disk it is left as it is).
     """
     what = [url, topic, hashlib.sha256(schema.encode()).hexdigest()]
     try:
@@ -35,10 +38,34 @@ def remembered_id(url: str, topic: str, schema: str, timeout: float, memory: Pat
         log.warning("%s; events get the schema id %d of before", error, known)
         return known
     if _known(memory, what) != found:
-        memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        memory.touch(mode=0o600)
-        memory.write_text(json.dumps([*what, found]), encoding="utf-8")
+        _remember(memory, json.dumps([*what, found]))
     return found
+
+
+def _remember(memory: Path, text: str) -> None:
+    try:
+        make_folder(memory.parent, Disk().sync_folder)
+        _replace(memory, text.encode())
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise SpoolError(f"cannot write {memory}: {error.strerror}. Check the disk and who may write there") from None
+        log.warning("cannot write %s (%s): the next start needs the registry", memory, error.strerror)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """All of it or nothing, also where the power goes."""
+    disk, new = Disk(), path.with_suffix(f".{os.getpid()}")
+    disk.unlink(new)
+    fd = disk.create(new)
+    try:
+        disk.write(fd, content, 0)
+        disk.sync(fd)
+        disk.rename(new, path)
+    except OSError:
+        disk.unlink(new)
+        raise
+    finally:
+        os.close(fd)
 
 
 def _known(memory: Path, what: list[str]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,10 +70,18 @@ class SpoolControl:
     disk: Disk = field(default_factory=Disk)
 
 
-def trouble(exc: OSError, doing: str, path: Path) -> SpoolError:
-    """What an error of the disk means for whoever called."""
+def make_folder(path: Path, sync: Callable[[Path], None]) -> None:
+    """The folder and what is missing above it, each level on the disk before the next. Raises OSError."""
+    missing = [level for level in (path, *path.parents) if not level.exists()]
+    for level in reversed(missing):
+        level.mkdir(mode=0o700 if level == path else 0o777, exist_ok=True)
+        sync(level.parent)
+
+
+def trouble(exc: OSError, doing: str, path: Path, *, taken: bool = True) -> SpoolError:
+    """What an error of the disk means for whoever called. Not ``taken``: nothing of it is left in the folder."""
     what = exc.strerror or type(exc).__name__
-    if exc.errno in NO_ROOM:
+    if exc.errno in NO_ROOM and not taken:
         return SpoolFullError(f"cannot {doing} the spool {path}: {what}. Nothing was taken. Make room on its disk.")
     return SpoolError(
         f"cannot {doing} the spool {path}: {what}. What was not confirmed is not kept. Check the disk and who may write there."

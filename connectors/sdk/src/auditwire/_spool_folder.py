@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from auditwire._errors import SpoolBusyError, SpoolError
-from auditwire._spool_disk import SpoolControl, trouble
+from auditwire._spool_disk import SpoolControl, make_folder, trouble
 from auditwire._spool_frames import HEAD_BYTES, SALT_BYTES, Frame, SegmentCipher, derive, frames
 from auditwire._spool_mark import Mark
 from auditwire._spool_scan import SUFFIX, Segment, Survey, number_of, reader, survey
@@ -27,9 +27,7 @@ class Folder:
     def __init__(self, path: Path, key: bytes, control: SpoolControl) -> None:
         self.path, self._key, self.control, self._disk = path, key, control, control.disk
         try:
-            if not path.is_dir():
-                path.mkdir(mode=0o700, parents=True)
-                self._sync(path.parent)
+            make_folder(path, self._sync)
             self._lock = _locked(path)
             try:
                 self.id = self._identity()

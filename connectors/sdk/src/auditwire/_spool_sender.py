@@ -51,6 +51,9 @@ class Sender:
         self._change = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="auditwire-spool-sender", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send; once everybody who is called back is there."""
         self._thread.start()
 
     @property
@@ -82,15 +85,18 @@ class Sender:
         self._stopping.set()
         with self._change:
             self._change.notify_all()
-        self._thread.join(30)
+        if self._thread.is_alive():
+            self._thread.join(30)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
+                if self._left and self._sent >= self._own_from:
+                    self._left = not self._left_sent()
                 batch = self._next()
                 if batch:
                     self._deliver(batch)
-                elif not self._left or self._end_left():
+                else:
                     self._wait()
                 self._mark()
             except ClosedError:
@@ -119,11 +125,6 @@ class Sender:
             self._reached(until)
         return batch
 
-    def _end_left(self) -> bool:
-        """Whether nothing is left to say about earlier processes."""
-        self._left = not self._left_sent()
-        return not self._left or self._stopping.wait(1)
-
     def _wait(self) -> None:
         with self._change:
             self._change.wait_for(lambda: self._until > self._sent or self._stopping.is_set(), _MARK_EVERY)
@@ -136,8 +137,8 @@ class Sender:
         while left and not self._stopping.is_set():
             outcomes = self._offered(left)
             for record, outcome in zip(left, outcomes, strict=True):
-                if isinstance(outcome, Position):
-                    self._passed(record, outcome)
+                if isinstance(outcome, Position) and record[0] > self._own_from:
+                    self._stored(record[0], outcome)
             failed = [o for o in outcomes if not isinstance(o, Position)]
             left = [r for r, o in zip(left, outcomes, strict=True) if not isinstance(o, Position)]
             if left and not self._stopping.is_set():
@@ -146,7 +147,7 @@ class Sender:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             elif not left:
                 self._told = ""
-        self._reached(left[0][0] - 1 if left else batch[-1][0])
+        self._settle(batch, left[0][0] - 1 if left else batch[-1][0])
 
     def _offered(self, records: Sequence[_Record]) -> list[Outcome | None]:
         self._round = _Round(len(records))
@@ -178,11 +179,12 @@ class Sender:
                 report(DeliveryError(str(error)))
             return
 
-    def _passed(self, record: _Record, outcome: Position) -> None:
-        if record[0] <= self._own_from:
-            self._lanes.passed(record[3])
-        else:
-            self._stored(record[0], outcome)
+    def _settle(self, batch: Sequence[_Record], position: int) -> None:
+        """Everything before ``position`` is in Kafka: what earlier processes left is passed on in its order, each once."""
+        for behind, _, key, value in batch:
+            if behind <= min(position, self._own_from):
+                self._lanes.passed(key, value)
+        self._reached(position)
 
     def _reached(self, position: int) -> None:
         with self._change:
@@ -190,10 +192,12 @@ class Sender:
             self._change.notify_all()
 
     def _mark(self) -> None:
-        """Before records are marked as done, what they say about their lanes is kept elsewhere. Raises SpoolError."""
+        """Before records are marked as done, what they say of their lanes, or that they are lost, is kept. Raises SpoolError."""
         done, at = self._marked
         now = time.monotonic()
         if self._sent > done and now - at >= _MARK_EVERY:
+            if self._spool.lost:
+                self._lanes.doubt()
             self._lanes.save()
             self._spool.done(self._sent)
             self._marked = (self._sent, now)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from auditwire._errors import ClosedError, SpoolError, SpoolFullError
-from auditwire._spool_disk import trouble
+from auditwire._spool_disk import NO_ROOM, trouble
 from auditwire._spool_folder import Folder
 from auditwire._spool_frames import HEAD_BYTES, Record, chunks, pack, sealed_size
 from auditwire._spool_scan import Segment
@@ -38,8 +38,9 @@ class Writer:
         self._pid, self.closed = os.getpid(), False
         self.lock, self._syncing = threading.Lock(), threading.Lock()
         self.grown = threading.Condition(self.lock)
-        with self.lock:
-            self._finish(self.done)
+        with self.lock:  # what is lost is passed over by whoever reads, after it was told
+            self._mark()
+            self._discard()
 
     def append(self, records: Sequence[Record]) -> int:
         """The position behind the last record, durable. Raises SpoolFullError, SpoolError, ClosedError."""
@@ -123,10 +124,12 @@ class Writer:
             segment = self.segments[-1]
             if segment.size > HEAD_BYTES and segment.size + need > self._segment_bytes:
                 return None
-            self._write_frames(segment, self._fd, records)
+            if not self._write_frames(segment, self._fd, records):
+                return None
             return self.written, len(self._failures)
 
-    def _write_frames(self, segment: Segment, fd: int, records: Sequence[Record]) -> None:
+    def _write_frames(self, segment: Segment, fd: int, records: Sequence[Record]) -> bool:
+        """False: the disk had no room, and has some now in another segment. Raises SpoolError."""
         at, position, data = time.time_ns() // 1000, self.written, bytearray()
         for chunk in chunks(records):
             data += segment.cipher.seal(pack(chunk), len(chunk), position, self.durable, at)
@@ -134,16 +137,21 @@ class Writer:
         try:
             self._folder.write(fd, bytes(data), segment.size)
         except OSError as exc:
-            self._take_back(segment, fd)
-            raise trouble(exc, "write to", self._folder.path) from None
+            taken = not self._take_back(segment, fd)
+            if exc.errno in NO_ROOM and segment.size > HEAD_BYTES and self._discard(everything=True):
+                return False
+            raise trouble(exc, "write to", self._folder.path, taken=taken) from None
         segment.size, segment.end, self.written = segment.size + len(data), position, position
+        return True
 
-    def _take_back(self, segment: Segment, fd: int) -> None:
-        """Nothing is left of a write that failed in the middle; the frames before it stay."""
+    def _take_back(self, segment: Segment, fd: int) -> bool:
+        """Whether nothing is left of a write that failed in the middle; the frames before it stay."""
         try:
             self._folder.truncate(fd, segment.size)
         except OSError as exc:
             logger.warning("%s keeps the rest of a write that failed (%s)", segment.path, exc.strerror)
+            return False
+        return True
 
     def _settled(self, position: int, failures: int) -> bool:
         """Whether the records are durable already; raises where they never will be."""
@@ -187,7 +195,7 @@ class Writer:
         try:
             segment, self._fd = self._folder.create(self._number, self.written)
         except OSError as exc:
-            raise trouble(exc, "begin a file in", self._folder.path) from None
+            raise trouble(exc, "begin a file in", self._folder.path, taken=False) from None
         finally:
             self._number += 1
         self.segments.append(segment)
@@ -222,15 +230,15 @@ class Writer:
                 "fit). Nothing was taken. Find out why nothing is sent, or give it more room."
             )
 
-    def _discard(self, *, everything: bool = False) -> None:
-        """Delete segments of which all is done; the newest too where it is large enough to bother."""
+    def _discard(self, *, everything: bool = False) -> bool:
+        """Delete segments of which all is done; the newest too where it is large enough to bother. Whether any is gone."""
         last = self.segments[-1] if self._fd is not None else None
         over = last is not None and self.written == self.done and (everything or self.closed or last.size >= EARLY_BYTES)
         if over:
             self._close_fd()
         gone = [s for s in self.segments if s.end <= self.done and (s is not last or over)]
         if not gone:
-            return
+            return False
         self.segments[:] = [s for s in self.segments if s not in gone]
         try:
             self._folder.mark.write(self.done, self.durable)
@@ -238,6 +246,8 @@ class Writer:
         except OSError as exc:
             logger.warning("cannot delete sent records of the spool %s yet (%s)", self._folder.path, exc.strerror)
             self.segments[:0] = gone
+            return False
+        return True
 
     def _mark(self) -> None:
         try:

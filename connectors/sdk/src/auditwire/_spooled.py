@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from auditwire._direct import Desk
@@ -19,9 +19,6 @@ from auditwire._receipt import Position, Receipt
 from auditwire._spool_lanes import SpoolLanes
 from auditwire._spool_place import SpoolFolder, opened
 from auditwire._spool_sender import Sender
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("auditwire")
 MODE = "spooled"
@@ -56,7 +53,9 @@ class Spooled:
         self._spool = opened(place)
         try:
             producer_id = f"{spool_producer_id(service, self._spool.id)}/{MODE}"
-            self._lanes = SpoolLanes(self._spool.path, producer_id, now, rising=desk.control.epochs_rise)
+            self._lanes = SpoolLanes(
+                self._spool.path, producer_id, now, lost=self._spool.lost > 0, rising=desk.control.epochs_rise
+            )
         except SpoolError:
             self._spool.close()
             raise
@@ -66,8 +65,8 @@ class Spooled:
         self._queue: list[_Entry] = []
         self._closed = self._stopping = False
         self._writer = threading.Thread(target=self._write, name="auditwire-spool", daemon=True)
-        self._writer.start()
         self._sender = Sender(self._spool, desk, self._lanes, stored=self._stored, left_sent=self._end_left)
+        self._start()
 
     @property
     def waiting(self) -> int:
@@ -113,7 +112,8 @@ class Spooled:
         with self._change:
             self._closed = self._stopping = True
             self._change.notify()
-        self._writer.join()
+        if self._writer.is_alive():
+            self._writer.join()
         self._sender.stop()
         self._spool.close()
 
@@ -125,13 +125,22 @@ class Spooled:
         """All that earlier processes left is sent: say the end of their lanes that have none. False: try again."""
         if self._desk.speaker.interval <= 0 or not self._desk.control.end_what_was_left:
             return True
+        if self._spool.lost:
+            self._lanes.doubt()
         for key, following in self._lanes.unended():
-            if self._spool.lost == 0:  # else nobody knows any more how far they went
-                tenant, producer_id, epoch = key
-                if self._say(CLOSED, Lane(tenant, producer_id, epoch, following)).exception():
-                    return False
+            tenant, producer_id, epoch = key
+            if self._say(CLOSED, Lane(tenant, producer_id, epoch, following)).exception():
+                return False
             self._lanes.ended(key)
         return True
+
+    def _start(self) -> None:
+        try:
+            self._writer.start()
+            self._sender.start()
+        except RuntimeError as error:
+            self.stop()
+            raise SpoolError(f"the spool {self._spool.path} cannot start its threads ({error}): allow the process more") from None
 
     def _put(self, entry: _Entry, *, last: bool = False) -> Future[None]:
         with self._change:
@@ -148,12 +157,33 @@ class Spooled:
                 entries, self._queue = self._queue[:_AT_ONCE], self._queue[_AT_ONCE:]
             if not entries:
                 return
-            self._append(entries)
+            try:
+                self._append(entries)
+            except Exception as error:
+                log.exception("an event could not be spooled")
+                _fail(entries, self._unexpected(error))
             del entries  # receipts that nobody keeps go now
 
     def _append(self, entries: Sequence[_Entry]) -> None:
         lanes = [entry.lane or self._lane(entry.tenant) for entry in entries]
         before = [lane.next for lane in lanes]
+        try:
+            numbers, records = self._numbered(entries, lanes)
+        except Exception:
+            self._undo(lanes, before)  # nothing was handed to the disk
+            raise
+        try:
+            end = self._spool.append(records)
+        except SpoolFullError as error:
+            self._undo(lanes, before)
+            self._one_by_one(entries, error)
+        except AuditwireError as error:  # a part may be sent all the same: its numbers are not used again
+            _fail(entries, error)
+        else:
+            self._kept(entries, lanes, numbers, end)
+
+    def _numbered(self, entries: Sequence[_Entry], lanes: Sequence[Lane]) -> tuple[list[int], list[tuple[bytes, bytes, str]]]:
+        """Each event's number, and its record."""
         numbers: list[int] = []
         records: list[tuple[bytes, bytes, str]] = []
         for entry, lane in zip(entries, lanes, strict=True):
@@ -163,18 +193,13 @@ class Spooled:
             lane.next += 1
             if entry.lane and self._desk.control.nothing_before_heartbeat:
                 lane.said = max(lane.said, entry.observed_at)
-        try:
-            end = self._spool.append(records)
-        except SpoolFullError as error:
-            self._undo(lanes, before)
-            self._one_by_one(entries, error)
-        except AuditwireError as error:  # a part may be sent all the same: its numbers are not used again
-            _fail(entries, error)
-        except Exception as error:
-            log.exception("the spool failed")
-            _fail(entries, SpoolError(f"the spool failed ({type(error).__name__}): the event is not kept"))
-        else:
-            self._kept(entries, lanes, numbers, end)
+        return numbers, records
+
+    def _unexpected(self, error: Exception) -> SpoolError:
+        return SpoolError(
+            f"the event was not confirmed by the spool {self._spool.path} ({type(error).__name__}; the log has more). Refuse the "
+            "action; if it happens again, restart the process and report it"
+        )
 
     def _one_by_one(self, entries: Sequence[_Entry], error: SpoolFullError) -> None:
         """Together they do not fit: some alone may."""
@@ -229,4 +254,5 @@ def _future() -> Future[None]:
 
 def _fail(entries: Sequence[_Entry], error: AuditwireError) -> None:
     for entry in entries:
-        entry.future.set_exception(type(error)(str(error)))
+        if not entry.future.done():
+            entry.future.set_exception(type(error)(str(error)))
