@@ -8,7 +8,9 @@ producer's clock. docs/completeness.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,18 +23,22 @@ Key = tuple[str, int]  # producer, epoch
 SILENT_INTERVALS = 3
 BEGINNING = 0
 WAITING = 30_000_000
+INTERVAL = 60.0
 
 
 @dataclass(frozen=True)
 class Safety:
     """What is looked at, all on. Tests switch one off to see that it is needed; nothing else may.
 
-    ``waiting``: how long after its ``observed_at`` an event may get its number, more than the SDK's deadline.
+    ``waiting``: how long after its ``observed_at`` an event may get its number, more than the SDK's deadline. ``lapse``: a
+    statement no longer counts where the producer is heard again. ``counted``: the stores' rows are held against the ledger's.
     """
 
     holes: bool = True
     tails: bool = True
     waiting: int = WAITING
+    lapse: bool = True
+    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,19 @@ class Heartbeat:
     sequence: int
     observed: int
     received: int
-    interval: float = 60.0
+    interval: float = INTERVAL
     dropped: int = 0
     closed: bool = False
+
+    @property
+    def period(self) -> float:
+        """Seconds; a producer that says nonsense has the default."""
+        return self.interval if math.isfinite(self.interval) and self.interval > 0 else INTERVAL
+
+    @property
+    def least(self) -> int:
+        """When it was said at the latest, whichever clock is ahead."""
+        return min(self.observed, self.received)
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,11 @@ class Times:
     observed: int
     received: int
 
+    @property
+    def least(self) -> int:
+        """A producer's clock that is ahead must not say more than the broker's."""
+        return min(self.observed, self.received)
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -114,7 +135,10 @@ class Gap:
 
 @dataclass(frozen=True)
 class Producer:
-    """A producer epoch, judged. ``tail``: what is still to come of it was observed then or later; None: nothing is to come."""
+    """A producer epoch, judged. ``tail``: what is still to come of it was observed then or later; None: nothing is to come.
+
+    ``last_heard``: the time of its last heartbeat; without one the begin of its epoch.
+    """
 
     seen: Seen
     standing: Standing
@@ -122,11 +146,7 @@ class Producer:
     heartbeat: Heartbeat | None
     tail: int | None
     statement: Statement | None = None
-
-    @property
-    def last_heard(self) -> int:
-        """Its last heartbeat, by its own clock; without one the begin of its epoch."""
-        return max(BEGINNING, self.seen.epoch) if self.heartbeat is None else self.heartbeat.observed
+    last_heard: int = BEGINNING
 
     @property
     def bound(self) -> int | None:
@@ -149,11 +169,15 @@ class Loss:
 
 @dataclass(frozen=True)
 class Completeness:
-    """A tenant's. ``ledger_until``: the ledger's tables have everything received before it; None: everything that is stored."""
+    """A tenant's. ``ledger_until``: the ledger's tables have everything received before it; None: everything that is stored.
+
+    ``problems``: why the rest is not to be relied on, each with what to do; with one nothing is called complete.
+    """
 
     producers: tuple[Producer, ...] = ()
     losses: tuple[Loss, ...] = ()
     ledger_until: int | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
@@ -161,11 +185,12 @@ class Completeness:
         judged = [p for p in self.producers if p.standing != "dead"]
         if self.losses or any(p.gaps or p.standing == "silent" for p in judged):
             return "incomplete"
-        return "unknown" if any(p.standing == "unknown" for p in judged) else "complete"
+        return "unknown" if self.problems or any(p.standing == "unknown" for p in judged) else "complete"
 
     def until(self, pipeline: int) -> int:
         """Everything observed and received before it is stored; ``pipeline``: the pipeline's own moment, of receipt."""
         bounds = [p.bound for p in self.producers] + [loss.after for loss in self.losses] + [self.ledger_until]
+        bounds += [BEGINNING] if self.problems else []
         return min([pipeline, *(bound for bound in bounds if bound is not None)])
 
     def within(self, start: int, end: int) -> Completeness:
@@ -173,13 +198,15 @@ class Completeness:
         touching = [_within(p, start, end) for p in self.producers]
         losses = tuple(loss for loss in self.losses if loss.after < end and loss.before >= start)
         late = self.ledger_until is not None and self.ledger_until < end
-        return Completeness(tuple(p for p in touching if p is not None), losses, self.ledger_until if late else None)
+        return Completeness(
+            tuple(p for p in touching if p is not None), losses, self.ledger_until if late else None, self.problems
+        )
 
     @property
     def holds(self) -> bool:
         """Of what `within` gave: nothing of the range is missing, nothing of it is to come but what an operator has given up."""
         given_up = all(p.standing == "dead" and not p.gaps for p in self.producers)
-        return not self.losses and self.ledger_until is None and given_up
+        return not self.losses and not self.problems and self.ledger_until is None and given_up
 
 
 def _within(producer: Producer, start: int, end: int) -> Producer | None:
@@ -193,32 +220,49 @@ def _within(producer: Producer, start: int, end: int) -> Producer | None:
 @dataclass(frozen=True)
 class Facts:
     """What is known of a producer epoch beside its ranges. ``times``: of the events that `edges` names, where they are stored;
-    ``drops``: gaps of kind ``dropped``.
+    ``drops``: gaps of kind ``dropped``; ``received``: when anything of it was last received, 0 where nobody asked.
     """
 
     heartbeat: Heartbeat | None = None
     statement: Statement | None = None
     times: Mapping[int, Times] = field(default_factory=dict)
     drops: Sequence[Gap] = ()
+    received: int = BEGINNING
 
 
 def judge(seen: Seen, facts: Facts, pipeline: int, safety: Safety | None = None) -> Producer:
-    """``pipeline``: its moment, which is the present here. A statement holds until the producer is heard again."""
+    """``pipeline``: its moment, which is the present here. A statement holds until anything of the producer is received again."""
     on, heartbeat, statement = safety or Safety(), facts.heartbeat, facts.statement
-    begun = _begun(seen, facts)
-    gaps = [_dated(gap, begun, facts.times, on.waiting) for gap in gaps_of(seen, heartbeat)]
-    gaps += [replace(gap, after=max(begun, gap.after - on.waiting)) for gap in facts.drops]
+    begun, numbers = _begun(seen, facts), sorted(facts.times)
+    gaps = [_dated(gap, begun, numbers, facts.times, on.waiting) for gap in gaps_of(seen, heartbeat)]
+    gaps += [replace(gap, after=max(begun, gap.after - on.waiting)) for gap in _dropped(facts)]
     last = facts.times.get(seen.last_stored)
-    heard = heartbeat.observed if heartbeat is not None else begun if last is None else last.observed
+    heard = heartbeat.least if heartbeat is not None else begun if last is None else last.least
     tail: int | None = max(begun, heard - on.waiting)
     standing: Standing = "unknown" if heartbeat is None else "live"
     if heartbeat is not None and heartbeat.closed and heartbeat.sequence >= seen.top:
         standing, tail = "closed", None
-    elif heartbeat is not None and pipeline - heartbeat.received > SILENT_INTERVALS * heartbeat.interval * 1_000_000:
+    elif heartbeat is not None and pipeline - heartbeat.received > SILENT_INTERVALS * heartbeat.period * 1_000_000:
         standing = "silent"
-    if statement is not None and (heartbeat is None or heartbeat.received <= statement.at):
+    if statement is not None and (not on.lapse or _last_received(facts) <= statement.at):
         standing, tail = "dead", None
-    return Producer(seen, standing, tuple(gaps) if on.holes else (), heartbeat, tail if on.tails else None, statement)
+    known = begun if heartbeat is None else heartbeat.least
+    shown, tail = tuple(gaps) if on.holes else (), tail if on.tails else None
+    return Producer(seen, standing, shown, heartbeat, tail, statement, known)
+
+
+def _last_received(facts: Facts) -> int:
+    beat = BEGINNING if facts.heartbeat is None else facts.heartbeat.received
+    return max([facts.received, beat, *(at.received for at in facts.times.values())])
+
+
+def _dropped(facts: Facts) -> list[Gap]:
+    """The gaps that are known, and one for events that the producer counts beyond them."""
+    beat, named = facts.heartbeat, sum(gap.dropped for gap in facts.drops)
+    if beat is None or beat.dropped <= named:
+        return list(facts.drops)
+    rest = Gap("dropped", 0, beat.sequence, before=max(beat.observed, beat.received), dropped=beat.dropped - named)
+    return [*facts.drops, rest]
 
 
 def gaps_of(seen: Seen, heartbeat: Heartbeat | None) -> list[Gap]:
@@ -232,45 +276,23 @@ def gaps_of(seen: Seen, heartbeat: Heartbeat | None) -> list[Gap]:
 
 
 def edges(seen: Seen, heartbeat: Heartbeat | None) -> set[int]:
-    """The numbers whose times `judge` wants to know: beside each gap, and the last one of a producer that says nothing."""
+    """The numbers whose times `judge` wants to know: beside each gap, and of a producer that says nothing the last one that is
+    stored, or else its first.
+    """
+    alone = set() if heartbeat is not None else {seen.last_stored} if seen.stored else {first for first, _ in seen.late[:1]}
     beside = {n for gap in gaps_of(seen, heartbeat) for n in (gap.first - 1, gap.last + 1)}
-    return {n for n in beside | ({seen.last_stored} if heartbeat is None else set()) if n >= 0}
+    return {n for n in beside | alone if n >= 0}
 
 
-def _dated(gap: Gap, begun: int, times: Mapping[int, Times], waiting: int) -> Gap:
-    """Between the nearest events that are stored; before the first of them from the begin of the epoch."""
-    before = max((n for n in times if n < gap.first), default=None)
-    after = min((n for n in times if n > gap.last), default=None)
-    return replace(
-        gap,
-        after=begun if before is None else max(begun, times[before].observed - waiting),
-        before=None if after is None else max(times[after].observed, times[after].received),
-    )
+def _dated(gap: Gap, begun: int, numbers: Sequence[int], times: Mapping[int, Times], waiting: int) -> Gap:
+    """Between the nearest events that are stored, of the ``numbers`` in order; before the first from the begin of the epoch."""
+    before, behind = bisect_left(numbers, gap.first), bisect_right(numbers, gap.last)
+    after = begun if before == 0 else max(begun, times[numbers[before - 1]].least - waiting)
+    upper = None if behind == len(numbers) else times[numbers[behind]]
+    return Gap(gap.kind, gap.first, gap.last, after, None if upper is None else max(upper.observed, upper.received))
 
 
 def _begun(seen: Seen, facts: Facts) -> int:
-    """An epoch is the time of the producer's start, where it is one."""
-    known = [t.observed for t in facts.times.values()] + ([] if facts.heartbeat is None else [facts.heartbeat.observed])
-    return max(BEGINNING, min([seen.epoch, *known]))
-
-
-@dataclass
-class Gathered:
-    """Rows of the tables as `Seen`, one a producer epoch."""
-
-    ranges: dict[Key, dict[str, list[Range]]] = field(default_factory=dict)
-
-    def add(self, producer: str, epoch: int, kind: str, first: int, last: int) -> None:
-        """``kind``: as in the table, or ``late`` for what is stored after the pipeline's moment."""
-        self.ranges.setdefault((producer, epoch), {}).setdefault(kind, []).append((first, last))
-
-    def seen(self, others: Iterable[Key] = ()) -> list[Seen]:
-        """In order; ``others``: producers that are known from elsewhere."""
-        return [_seen(key, self.ranges.get(key, {})) for key in sorted({*self.ranges, *others})]
-
-
-def _seen(key: Key, kinds: Mapping[str, list[Range]]) -> Seen:
-    def of(kind: str) -> list[Range]:
-        return merged(kinds.get(kind, ()))
-
-    return Seen(*key, of("stored"), of("late"), of("quarantined"), of("duplicate"), of("conflict"))
+    """An epoch is the time of the producer's start, where nothing that is known of it was earlier; else nobody knows."""
+    known = [at.least for at in facts.times.values()] + ([] if facts.heartbeat is None else [facts.heartbeat.least])
+    return seen.epoch if known and BEGINNING <= seen.epoch <= min(known) else BEGINNING

@@ -14,6 +14,7 @@ from connectors.kafka_marks import MarksError, Positions
 from connectors.postgres import PostgresError
 from connectors.postgres.producers import Statements
 from pipeline import completeness_shown, settings
+from pipeline.export.counted import Counted
 from pipeline.export.producers import Producers
 from pipeline.export.queries import micros
 from pipeline.export.watermark import Watermark
@@ -49,7 +50,7 @@ def producers(values: settings.Operator, settle: float) -> Iterator[Producers]:
     cluster = cluster_of(dict(values))
     with closing(Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value())) as client:
         watermark = Watermark(values.namespace, lambda: Positions(cluster), client, settle)
-        yield Producers(values.namespace, client, watermark, statements(values).of)
+        yield Producers(values.namespace, client, watermark, statements(values).of, counted=Counted(values.namespace, client))
 
 
 def statements(values: settings.Operator) -> Statements:

@@ -14,12 +14,14 @@ MOST_PRODUCERS, MOST_GAPS = 1000, 1000
 RECEIVERS = "Events that came through receivers have no numbers: they are covered by pipeline_complete_until only."
 _ORDER = ("unknown", "silent", "live", "dead", "closed")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
 def moment(micros: int | None) -> str | None:
-    """ISO 8601 in UTC."""
+    """ISO 8601 in UTC; what the years 1 to 9999 do not have is shown as the nearest that they have."""
     if micros is None:
         return None
+    micros = min(max(micros, _FIRST), _LAST)
     return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -35,6 +37,7 @@ def answer(tenant: str, pipeline: int, found: Completeness) -> dict[str, Any]:
         "counts": {name: standings[name] for name in sorted(_ORDER)},
         **_listed(found.producers),
         "losses": [loss(one) for one in found.losses],
+        "problems": list(found.problems),
         "receivers": RECEIVERS,
     }
 
@@ -46,8 +49,14 @@ def of_range(found: Completeness) -> dict[str, Any]:
         "ledger_complete_until": moment(found.ledger_until),
         **_listed(found.producers),
         "losses": [loss(one) for one in found.losses],
+        "problems": list(found.problems),
         "receivers": RECEIVERS,
     }
+
+
+def not_known(why: str) -> dict[str, Any]:
+    """For a manifest, where nobody could say what is known; ``why`` says what to do."""
+    return of_range(Completeness(problems=(why,)))
 
 
 def _listed(producers: Sequence[Producer]) -> dict[str, Any]:
@@ -83,7 +92,7 @@ def producer(one: Producer, most_gaps: int = MOST_GAPS) -> dict[str, Any]:
             "sequence": beat.sequence,
             "observed_at": moment(beat.observed),
             "received_at": moment(beat.received),
-            "interval_seconds": beat.interval,
+            "interval_seconds": beat.period,
             "dropped": beat.dropped,
         },
         "statement": said and {"dead": True, "by": said.by, "at": moment(said.at), "reason": said.reason},
@@ -116,6 +125,7 @@ def lines(shown: dict[str, Any]) -> list[str]:
     said = [f"tenant {shown['tenant']}: {words[shown['state']]} (pipeline: {shown['pipeline_complete_until']})"]
     if shown["ledger_complete_until"]:
         said.append(f"  the ledger's tables are behind, at {shown['ledger_complete_until']}: is the ledger sink running?")
+    said += [f"  {problem}" for problem in shown["problems"]]
     said += [
         f"  raw partition {x['raw_partition']}: {x['records']} records were deleted unread after {x['after']}"
         for x in shown["losses"]

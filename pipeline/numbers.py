@@ -25,7 +25,8 @@ def without(ranges: Sequence[Range], taken: Sequence[Range]) -> list[Range]:
     ends = [last for _, last in taken]
     for first, last in ranges:
         at = first
-        for low, high in taken[bisect_left(ends, first) :]:
+        for index in range(bisect_left(ends, first), len(taken)):
+            low, high = taken[index]
             if low > last:
                 break
             if low > at:
@@ -34,3 +35,16 @@ def without(ranges: Sequence[Range], taken: Sequence[Range]) -> list[Range]:
         if at <= last:
             found.append((at, last))
     return found
+
+
+def swept(edges: Iterable[Range]) -> list[Range]:
+    """What ranges cover of which only edges are known: (number, how many more begin there than end right before it)."""
+    found: list[Range] = []
+    depth = begun = 0
+    for number, step in sorted(edges):
+        if depth <= 0 < depth + step:
+            begun = number
+        elif depth + step <= 0 < depth:
+            found.append((begun, number - 1))
+        depth += step
+    return merged(found)

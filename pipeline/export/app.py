@@ -27,6 +27,7 @@ from pipeline import admin, settings
 from pipeline.completeness import Safety
 from pipeline.export import access, answers, api_docs, audit, complete_routes, definitions, page, read_routes, routes
 from pipeline.export.auth import Principals
+from pipeline.export.counted import Counted
 from pipeline.export.errors import RefusedError, UnavailableError
 from pipeline.export.janitor import Janitor
 from pipeline.export.jobs import Stores, Worker
@@ -56,6 +57,7 @@ def stores(values: settings.Export, *, audited: bool = True, safety: Safety | No
     clickhouse = client()
     watermark = Watermark(values.namespace, lambda: kafka_marks.Positions(cluster), clickhouse, values.settle_seconds)
     statements = Statements(dsn, values.namespace)
+    counted = Counted(values.namespace, clickhouse) if safety is None or safety.counted else None
     return Stores(
         namespace=values.namespace,
         jobs=Jobs(dsn, values.namespace, worker, values.lease_seconds),
@@ -67,7 +69,7 @@ def stores(values: settings.Export, *, audited: bool = True, safety: Safety | No
         marks=lambda: kafka_marks.committed(cluster, f"{values.namespace}-clickhouse-sink", topic),
         complete_until=watermark.complete_until,
         complete=watermark.now,
-        producers=Producers(values.namespace, clickhouse, watermark, statements.of, safety).of,
+        producers=Producers(values.namespace, clickhouse, watermark, statements.of, safety, counted).of,
         keep_days=values.extract_days,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,10 +10,16 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from connectors.clickhouse.client import ClickHouseError
 from pipeline import completeness_shown
+from pipeline.completeness import Completeness
 from pipeline.export import audit, queries, reading
 from pipeline.export.access import Made, Reader, no_tenant, problems, strict_query, who
+from pipeline.export.errors import UnavailableError
+from pipeline.export.jobs import Stores
+from pipeline.export.watermark import Complete
 
+log = logging.getLogger(__name__)
 router = APIRouter(tags=["reading"])
 _EXAMPLE: JsonDict = {
     "tenant": "demo",
@@ -54,6 +61,7 @@ _EXAMPLE: JsonDict = {
     "gaps": 1,
     "gaps_left_out": 0,
     "losses": [],
+    "problems": [],
     "receivers": completeness_shown.RECEIVERS,
 }
 
@@ -78,13 +86,14 @@ class TenantCompleteness(BaseModel):
     gaps: int = Field(description="Gaps of all producers.")
     gaps_left_out: int = Field(description="Gaps that are not listed.")
     losses: list[dict[str, Any]] = Field(description="Raw records, anybody's, that Kafka deleted before they were read.")
+    problems: list[str] = Field(description="Why the rest cannot be relied on, with what to do; then nothing is complete.")
     receivers: str = Field(description="What this says nothing about.")
 
 
 @router.get(
     "/v1/completeness",
     response_model=TenantCompleteness,
-    responses=problems(403),
+    responses=problems(403, 503),
     dependencies=[Depends(strict_query("tenant"))],
     summary="Is anything missing?",
 )
@@ -99,9 +108,21 @@ def completeness(
     if not asker.may_read(tenant):
         raise no_tenant(tenant)
     with reading.bounded(tenant):
-        complete, found = made.stores.producers(tenant)
+        complete, found = asked(made.stores, tenant)
     answer = completeness_shown.answer(tenant, queries.micros(complete.until), found)
     fields = who(request, asker) | {"activity": "read", "target_type": "completeness"}
     made.stores.trail.record(audit.SEARCHED, tenant, **fields, attributes={"route": "/v1/completeness", "state": found.state})
     response.headers["Cache-Control"] = "private, no-store"
     return answer
+
+
+def asked(stores: Stores, tenant: str) -> tuple[Complete, Completeness]:
+    """Raises UnavailableError (503) where ClickHouse refuses or gives up: the caller has no range to narrow."""
+    try:
+        return stores.producers(tenant)
+    except ClickHouseError as exc:
+        log.error("completeness: %s", exc)  # noqa: TRY400  the text says it all
+        raise UnavailableError(
+            f"Whether anything is missing could not be found out: ClickHouse answered {exc.code} {exc.name}".strip() + ".",
+            "Ask again later. Where it stays so, an operator looks at ClickHouse's load and runs `auditwired completeness`.",
+        ) from exc

@@ -34,6 +34,10 @@ IDLE_SECONDS = 1.0
 MOST_ATTEMPTS, LONGEST_WAIT = 20, 60.0
 # ClickHouse errors that go away: time and memory limits, quotas, too many queries, too many parts, network, a server that ends.
 PASSING_CODES = frozenset({159, 201, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 999})
+NOT_KNOWN = (
+    "whether producers miss anything could not be found out: ClickHouse answered {code} {name} to a question about the ledger's"
+    " tables. Ask for the extract again later; an operator runs `auditwired completeness`"
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,18 @@ class Stores:
 
 
 def known(stores: Stores, query: Query) -> dict[str, Any]:
-    """What is known of the producers in a query's range. Raises MarksError, ClickHouseError, PostgresError."""
-    return completeness_shown.of_range(stores.producers(query.tenant)[1].within(query.start, query.end))
+    """What is known of the producers in a query's range; why it is not, where ClickHouse cannot say.
+
+    Raises MarksError, PostgresError, and UnreachableError or AccessError: then no event could be read either.
+    """
+    try:
+        found = stores.producers(query.tenant)[1]
+    except (UnreachableError, AccessError):
+        raise
+    except ClickHouseError as exc:
+        log.warning("what is known of the producers could not be asked for: %s", exc)
+        return completeness_shown.not_known(NOT_KNOWN.format(code=exc.code, name=exc.name))
+    return completeness_shown.of_range(found.within(query.start, query.end))
 
 
 class Worker:

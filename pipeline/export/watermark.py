@@ -128,10 +128,17 @@ class Watermark:
 
     def topic_id(self, topic: str) -> str:
         """UUID of a topic. Raises MarksError."""
+        return self._connected().topic_id(topic)
+
+    def ends(self, topic: str, partitions: list[int]) -> dict[int, int]:
+        """Partition → offset behind the last record of a topic. Raises MarksError."""
+        return self._connected().ends(topic, partitions)
+
+    def _connected(self) -> Positions:
         with self._lock:
             if self._positions is None:
                 self._positions = self._connect()
-        return self._positions.topic_id(topic)
+            return self._positions
 
     def _asked_once(self) -> Complete:
         try:

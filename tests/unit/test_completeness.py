@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -13,7 +15,6 @@ from pipeline.completeness import (
     Completeness,
     Facts,
     Gap,
-    Gathered,
     Heartbeat,
     Loss,
     Producer,
@@ -24,7 +25,10 @@ from pipeline.completeness import (
     edges,
     judge,
 )
-from pipeline.numbers import Range, merged, without
+from pipeline.completeness_rows import Count, Gathered, drops
+from pipeline.completeness_shown import answer, moment, not_known
+from pipeline.export.counted import difference
+from pipeline.numbers import Range, merged, swept, without
 
 FAR, WAITED = 10**15, 3
 EXACT = Safety(waiting=0)
@@ -40,12 +44,16 @@ class World:
     fates: list[str]  # stored, late, quarantined, lost, conflict, future (still on the producer's side)
     beats: dict[int, str] = field(default_factory=dict)  # number → heartbeat, closed
     waiting: int = 0  # how long after it was observed an event got its number, at most
+    ahead: int = -3  # of the producer's clock before the broker's, less the way
+    says: int | None = None  # the epoch that it gives; None: when it began
 
     def times(self, wanted: set[int]) -> dict[int, Times]:
-        return {n: Times(self.observed[n], self.observed[n] + 3) for n in wanted if n < len(self.fates) and self.there(n)}
+        return {
+            n: Times(self.observed[n], self.observed[n] - self.ahead) for n in wanted if n < len(self.fates) and self.there(n)
+        }
 
     def there(self, number: int) -> bool:
-        return self.fates[number] in ("stored", "conflict")
+        return self.fates[number] in ("stored", "late", "conflict")
 
     def ranges(self, *fates: str) -> list[Range]:
         return merged((n, n) for n, fate in enumerate(self.fates) if fate in fates)
@@ -53,7 +61,7 @@ class World:
     def seen(self) -> Seen:
         return Seen(
             "p",
-            self.epoch,
+            self.epoch if self.says is None else self.says,
             self.ranges("stored", "conflict"),
             self.ranges("late"),
             self.ranges("quarantined"),
@@ -66,7 +74,7 @@ class World:
         if not known:
             return None
         n = max(known)
-        return Heartbeat(n, self.observed[n], self.observed[n] + 3, 60.0, closed=self.beats[n] == "closed")
+        return Heartbeat(n, self.observed[n], self.observed[n] - self.ahead, 60.0, closed=self.beats[n] == "closed")
 
     def judged(self, statement: Statement | None = None, safety: Safety | None = None) -> Producer:
         seen, heartbeat = self.seen(), self.heartbeat()
@@ -92,7 +100,10 @@ def worlds(draw: st.DrawFn) -> World:
     beats: dict[int, str] = dict.fromkeys(draw(st.sets(st.integers(0, handed_over - 1), max_size=4)), "heartbeat")
     if handed_over == len(fates) and draw(st.booleans()):
         beats[handed_over - 1] = "closed"
-    return World(epoch, observed, fates, beats, WAITED)
+    says = draw(st.sampled_from([None, None, -(2**62), -1, 0, 60, 10**18, 2**62]))
+    if says is not None and 0 <= says <= epoch + 100:
+        says = None  # a time that may be the producer's start is believed
+    return World(epoch, observed, fates, beats, WAITED, draw(st.sampled_from([-3, -3, 5])), says)
 
 
 @settings(max_examples=500)
@@ -243,12 +254,110 @@ def test_ranges_are_sets_of_numbers(some: list[Range], others: list[Range]) -> N
     assert numbers(without(one, other)) == numbers(some) - numbers(others)
 
 
+@given(RANGES)
+def test_what_is_known_of_the_edges_of_ranges_is_enough(some: list[Range]) -> None:
+    steps: dict[int, int] = {}
+    for first, last in some:
+        steps[first], steps[last + 1] = steps.get(first, 0) + 1, steps.get(last + 1, 0) - 1
+    assert swept((number, step) for number, step in steps.items() if step) == merged(some)
+
+
 def test_rows_become_ranges_whatever_their_order_and_number() -> None:
     gathered = Gathered()
     for first, last in ((4, 6), (0, 3), (4, 6), (9, 9)):
-        gathered.add("p", 1, "stored", first, last)
-    gathered.add("p", 1, "duplicate", 3, 3)
+        gathered.add("p", 1, "stored", first, 1)
+        gathered.add("p", 1, "stored", last + 1, -1)
+    gathered.add("p", 1, "duplicate", 3, 1)
+    gathered.add("p", 1, "duplicate", 4, -1)
     assert gathered.seen([("q", 2)]) == [
         Seen("p", 1, [(0, 6), (9, 9)], [], [], [(3, 3)], []),
         replace(Seen("q", 2, [], [], [], [], [])),
     ]
+
+
+DEAD = Statement("olga@example.com", 600 * SECOND, "its host is gone")
+
+
+@pytest.mark.parametrize("facts", [Facts(None, DEAD, received=601 * SECOND), Facts(None, DEAD, {9: Times(0, 601 * SECOND)})])
+def test_a_producer_without_heartbeats_that_sends_again_is_not_dead(facts: Facts) -> None:
+    """The second half is the negative control."""
+    seen = Seen("p", 0, [(0, 4), (9, 9)])
+    whole = Completeness((judge(seen, facts, FAR, EXACT),))
+    assert (whole.producers[0].standing, whole.until(FAR) <= 0, whole.state) == ("unknown", True, "incomplete")
+    deaf = judge(seen, facts, FAR, replace(EXACT, lapse=False))
+    assert (deaf.standing, deaf.bound) == ("dead", None)
+    quiet = judge(seen, Facts(None, DEAD, {9: Times(0, 600 * SECOND)}, received=600 * SECOND), FAR, EXACT)
+    assert quiet.standing == "dead"
+
+
+@pytest.mark.parametrize("epoch", [10**15 + 7_200 * SECOND, 10**18, 2**62, -1, -(2**63)])
+@pytest.mark.parametrize("known", [True, False])
+def test_an_epoch_that_is_no_time_of_a_start_bounds_nothing(epoch: int, known: bool) -> None:
+    at = 10**15 - 60 * SECOND
+    beat = Heartbeat(1, at, at, closed=True) if known else None
+    seen = Seen("p", epoch, [(1, 1)]) if known else Seen("p", epoch, [], [], [(0, 7)])
+    whole = Completeness((judge(seen, Facts(beat), FAR),))
+    assert whole.until(FAR) == 0 and not whole.within(at - 3_600 * SECOND, at).holds
+    assert answer("demo", FAR, whole)["complete_until"] == "1970-01-01T00:00:00.000000Z"
+
+
+def test_a_producer_that_has_just_begun_bounds_by_its_epoch() -> None:
+    """What it sent so far is not yet in every store."""
+    seen = Seen("p", 50, late=[(0, 3)])
+    assert edges(seen, None) == {0}
+    assert judge(seen, Facts(None, None, {0: Times(60, 63)}), FAR, EXACT).bound == 50
+
+
+def test_a_clock_that_is_ahead_says_no_more_than_the_brokers() -> None:
+    beat = Heartbeat(3, 5_000, 1_000)
+    assert judge(Seen("p", 10, [(0, 3)]), Facts(beat), FAR, EXACT).bound == 1_000
+    hole = judge(Seen("p", 10, [(0, 1), (3, 3)]), Facts(beat, None, {1: Times(4_000, 900), 3: Times(5_000, 1_000)}), FAR, EXACT)
+    assert hole.gaps == (Gap("missing", 2, 2, 900, 5_000),)
+
+
+@pytest.mark.parametrize("interval", [math.inf, math.nan, 0.0, -5.0, -math.inf])
+def test_an_interval_that_is_none_counts_as_the_default(interval: float) -> None:
+    def standing(age: int) -> str:
+        return judge(Seen("p", 0, [(0, 1)]), Facts(Heartbeat(1, 7, 10, interval)), 10 + age * SECOND, EXACT).standing
+
+    assert (standing(180), standing(181)) == ("live", "silent")
+
+
+@pytest.mark.parametrize("micros", [2**63 - 1, 2**62, -(2**63), 10**18])
+def test_a_moment_that_no_calendar_has_is_shown_as_the_nearest(micros: int) -> None:
+    shown = moment(micros)
+    assert shown == ("9999-12-31T23:59:59.999999Z" if micros > 0 else "0001-01-01T00:00:00.000000Z")
+
+
+def test_events_that_a_producer_dropped_and_nobody_dated_are_a_gap_all_the_same() -> None:
+    whole = Completeness((judge(Seen("p", 5, [(0, 0)]), Facts(Heartbeat(0, 20, 23, dropped=5, closed=True)), FAR, EXACT),))
+    assert whole.producers[0].gaps == (Gap("dropped", 0, 0, 5, 23, dropped=5),)
+    assert (whole.state, whole.within(0, 30).holds) == ("incomplete", False)
+
+
+def test_drops_lie_between_the_heartbeats_whose_numbers_differ() -> None:
+    rising = [Count(0, 1, 4, 40, 13), Count(2, 5, 8, 80, 53), Count(7, 9, 9, 90, 93)]
+    assert drops(rising) == [Gap("dropped", 5, 5, 40, 53, dropped=2), Gap("dropped", 9, 9, 80, 93, dropped=5)]
+    assert drops([Count(3, 2, 2, 20, 23)]) == [Gap("dropped", 0, 2, 0, 23, dropped=3)]
+    assert drops([Count(0, 3, 3, 30, 33), Count(4, 2, 5, 50, 23)]) == [Gap("dropped", 0, 5, dropped=4)], "it fell in between"
+
+
+def test_with_a_problem_nothing_is_called_complete() -> None:
+    whole = Completeness(problems=("run `auditwired fsck`",))
+    assert (whole.state, whole.until(FAR), whole.within(0, 5).holds) == ("unknown", 0, False)
+    assert not_known("ask again")["complete"] is False and not_known("ask again")["problems"] == ["ask again"]
+
+
+@pytest.mark.parametrize(("held", "said"), [({0: 5, 1: 7}, None), ({0: 5}, "0 of 7"), ({0: 6, 1: 8}, "14 of 12")])
+def test_events_are_counted_against_the_ledger(held: dict[int, int], said: str | None) -> None:
+    found = difference({0: 5, 1: 7}, held)
+    assert (found is None) == (said is None)
+    assert said is None or (found is not None and f"holds {said} events" in found and "auditwired fsck" in found)
+
+
+def test_a_hundred_thousand_gaps_are_dated_in_a_moment() -> None:
+    seen = Seen("p", 0, [(2 * n, 2 * n) for n in range(100_000)], quarantined=[(2 * n, 2 * n) for n in range(100_000)])
+    facts = Facts(Heartbeat(200_000, FAR, FAR), None, {10 * n: Times(n, n) for n in range(20_000)})
+    begun = time.process_time()
+    found = judge(seen, facts, FAR)
+    assert len(found.gaps) == 100_000 and time.process_time() - begun < 5, "a scan for each takes minutes"

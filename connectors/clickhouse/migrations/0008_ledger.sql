@@ -45,8 +45,8 @@ PARTITION BY toYYYYMM(kafka_timestamp, 'UTC')
 ORDER BY (tenant_id, producer_id, producer_epoch, kind, first, last, kafka_topic_id, kafka_partition, kafka_offset);
 -- For the export service: one tenant's intervals, and how far the ledger is stored, in which no tenant is named.
 CREATE OR REPLACE VIEW {namespace}.sequences_of DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
-SELECT tenant_id, producer_id, producer_epoch, kind, first, last, kafka_timestamp
+SELECT tenant_id, producer_id, producer_epoch, kind, first, last, kafka_topic_id, kafka_partition, kafka_offset, kafka_timestamp
 FROM {namespace}.ledger_sequences WHERE tenant_id = {tenant:String};
 CREATE OR REPLACE VIEW {namespace}.ledger_ranges DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
-SELECT kafka_partition, kafka_offset, raw_topic, raw_partition, start_offset, end_offset, lost, max_timestamp
+SELECT kafka_partition, kafka_offset, raw_topic, raw_partition, start_offset, end_offset, clean, lost, max_timestamp
 FROM {namespace}.ledger WHERE kafka_topic_id = {topic_id:String};

@@ -1,0 +1,61 @@
+"""Does ClickHouse hold as many events as the ledger says were stored? It does not while a store is being restored."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connectors.clickhouse.client import Client
+from pipeline.export.producer_rows import CLEAN, HELD, by_partition
+from pipeline.export.reading import LIMITS
+from pipeline.export.watermark import Complete
+
+KEEP_SECONDS = 10.0
+
+
+@dataclass
+class Counted:
+    """An answer is kept for some seconds: it counts every event of every tenant. Safe from many threads.
+
+    Exact as long as nothing deletes events: what will must take them out of the ledger's number too.
+    """
+
+    namespace: str
+    clickhouse: Client
+    keep: float = KEEP_SECONDS
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _last: tuple[float, str | None] | None = None
+
+    def problem(self, complete: Complete, topic_id: str, ends: Mapping[int, int]) -> str | None:
+        """None, or what differs and what to do. ``topic_id``, ``ends``: of the ledger. Raises ClickHouseError."""
+        with self._lock:
+            if self._last is None or time.monotonic() - self._last[0] > self.keep:
+                self._last = time.monotonic(), self._counted(complete, topic_id, ends)
+            return self._last[1]
+
+    def _counted(self, complete: Complete, topic_id: str, ends: Mapping[int, int]) -> str | None:
+        """Up to where the ledger's records end that lie wholly below the pipeline's position: nothing is outstanding there."""
+        asked = {"topic_id": topic_id, "ends": by_partition(dict(ends)), "raw": by_partition(dict(complete.raw))}
+        once = {"final": 1, "do_not_merge_across_partitions_select_final": 1}  # a row may be there twice until parts are merged
+        rows = self._rows(CLEAN, "ledger_ranges", asked, once)
+        clean = {partition: events for partition, _, events in rows}
+        below = {partition: end for partition, end, _ in rows}
+        asked = {"topic_id": complete.marks.topic_id, "raw": by_partition(below)}
+        held = {partition: events for partition, events in self._rows(HELD, "stored_positions", asked, {})}  # noqa: C416
+        return difference(clean, {partition: held.get(partition, 0) for partition in clean})
+
+    def _rows(self, sql: str, view: str, asked: Mapping[str, str], more: Mapping[str, int]) -> list[list[int]]:
+        source = f"`{self.namespace}`.{view}(topic_id={{topic_id:String}})"
+        return self.clickhouse.rows(sql.replace("{view}", source), asked, **{**LIMITS, **more})
+
+
+def difference(clean: Mapping[int, int], held: Mapping[int, int]) -> str | None:
+    """Events by partition, as the ledger has them and as ClickHouse does: None where they are equal, else what to do."""
+    if clean == held:
+        return None
+    partitions = [p for p in clean if clean[p] != held.get(p, 0)]
+    of, there = sum(clean[p] for p in partitions), sum(held.get(p, 0) for p in partitions)
+    where = ", ".join(map(str, sorted(partitions)))
+    return f"ClickHouse holds {there} of {of} events of partition {where}: is a rebuild running? run `auditwired fsck`"
