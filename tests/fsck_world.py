@@ -195,10 +195,10 @@ def found(space: Space, *arguments: str) -> set[tuple[str, int | None]]:
     return {(f["kind"], f["first"]) for f in report["findings"]}
 
 
-def looked(space: Space, control: Control | None = None) -> set[tuple[str, int | None]]:
+def looked(space: Space, control: Control | None = None, since: int = 0) -> set[tuple[str, int | None]]:
     """(kind, first offset) of every finding, in this process; ``control`` switches comparisons off."""
     with Checker(space.settings(settings.Operator), control=control) as checker:
-        return {(f.kind, f.first) for f in checker.report(Scope(None, 0, None, 100_000)).findings}
+        return {(f.kind, f.first) for f in checker.report(Scope(None, since, None, 100_000)).findings}
 
 
 def mirror_ledger(space: Space) -> None:

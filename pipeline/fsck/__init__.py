@@ -12,7 +12,7 @@ import sys
 from pipeline import settings
 from pipeline.fsck.findings import KINDS, Finding, Report
 
-__all__ = ["KINDS", "Finding", "Report", "add_arguments", "run"]
+__all__ = ["KINDS", "Finding", "Report", "add_arguments", "add_other_topics", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,14 +20,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--partition", type=_offset, nargs="*", help="only these partitions (default: all)")
     parser.add_argument("--since", type=_offset, default=0, metavar="OFFSET", help="first position (default 0)")
     parser.add_argument(
-        "--until", type=_offset, metavar="OFFSET", help="position to stop before (default: what both sinks committed)"
+        "--until", type=_offset, metavar="OFFSET", help="position to stop before (default: what each sink has committed)"
     )
     parser.add_argument(
         "--window", type=_offset, default=100_000, metavar="N", help="positions compared at once (default 100000)"
     )
+    add_other_topics(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--progress", action="store_true", help="say on standard error how far it is")
     parser.epilog = "Exit code 0: everything agrees; 1: differences; 2: wrong arguments or a server that does not answer."
+
+
+def add_other_topics(parser: argparse.ArgumentParser) -> None:
+    """``--other-topics``, for each command that ends with what fsck says."""
+    parser.add_argument(
+        "--other-topics",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="ids of earlier topics of this name: their rows in ClickHouse are said and are no difference",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.fsck import check
 
     values = settings.load(settings.Operator)
-    scope = check.Scope(args.partition, args.since, args.until, max(1, args.window))
+    scope = check.Scope(args.partition, args.since, args.until, max(1, args.window), tuple(args.other_topics))
     try:
         with check.Checker(values, _tell if args.progress else lambda _: None) as checker:
             report = checker.report(scope)

@@ -23,8 +23,10 @@ from connectors.s3 import Bucket, S3Error
 from pipeline import settings
 from pipeline.fsck import sources
 from pipeline.fsck.compare import window
+from pipeline.fsck.edges import Source, edges
+from pipeline.fsck.elsewhere import Elsewhere, Table
 from pipeline.fsck.findings import Finding, PartitionReport, Report
-from pipeline.fsck.ledger import Book, Held, Tally, quarantine
+from pipeline.fsck.ledger import Book, Tally, quarantine
 from pipeline.fsck.sources import CleanTopic, Windows
 from pipeline.fsck.tables import LedgerTables, Mirror
 
@@ -38,12 +40,16 @@ UNREACHABLE = (ReadError, RegistryError, ClickHouseError, S3Error, kafka_marks.M
 
 @dataclass(frozen=True)
 class Scope:
-    """What to compare: partitions (None: all), positions from ``since`` up to ``until`` (None: as far as both sinks are)."""
+    """What to compare: partitions (None: all), positions from ``since`` up to ``until`` (None: as far as each sink is).
+
+    ``others``: ids of earlier topics whose rows an operator answers for.
+    """
 
     partitions: list[int] | None
     since: int
     until: int | None
     window: int
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,18 +62,22 @@ class Control:
     quarantine: bool = True
     tables: bool = True
     objects: bool = True
+    elsewhere: bool = True
+    own_ends: bool = True
 
 
 @dataclass(frozen=True)
 class Sides:
-    """What is held against each other of one partition; no ledger where its beginning is left out.
+    """What is held against each other of one partition.
 
-    ``tallies``: by store below the topic's beginning, and the topic's records counted in each of them from there on.
+    ``tallies``: by store below the topic's beginning, and the topic's records counted in each of them from there on. ``ends``:
+    up to where each store is compared.
     """
 
     topic: CleanTopic
     archived: ArchivedPartition
     tallies: dict[str, Tally]
+    ends: dict[str, int]
 
 
 class Checker:
@@ -112,11 +122,29 @@ class Checker:
             objects: set[str] = set()
             for partition in chosen:
                 report.partitions.append(self._partition(report, reader, partition, scope, objects))
-        report.elsewhere = sources.elsewhere(self._clickhouse, self._namespace, self._topic_id, known)
+            if self._control.elsewhere and scope.until is None:
+                self._elsewhere(report, reader, chosen, scope)
         if self._control.objects:
             self._tell("listing the archive")
             report.add(self._objects(report.partitions, scope, objects))
         return report
+
+    def _elsewhere(self, report: Report, reader: PartitionReader, chosen: list[int], scope: Scope) -> None:
+        """Rows in ClickHouse that no comparison by position reaches, as it goes by what the topics have."""
+        ledger = f"{self._namespace}.ledger"
+        ledger_id = topic_id_of(self._cluster, ledger)
+        look = Elsewhere(self._clickhouse, self._namespace, scope.others)
+        tables = (
+            Table("events", self.topic, self._topic_id, "not_in_topic"),
+            Table("ledger", ledger, ledger_id, "not_in_ledger_topic"),
+            Table("ledger_sequences", ledger, ledger_id, "not_in_ledger_topic"),
+        )
+        for table in tables:
+            if scope.partitions is None:
+                report.add(look.foreign(table, reader.partitions(table.topic)))
+            for partition in chosen:
+                report.add(look.behind(table, partition, reader))
+        report.acknowledged += look.acknowledged
 
     def _partition(
         self, report: Report, reader: PartitionReader, partition: int, scope: Scope, objects: set[str]
@@ -125,55 +153,83 @@ class Checker:
         must = reader.watermarks(f"{self._namespace}.ledger", partition)[1]
         low, end = reader.watermarks(self.topic, partition)
         done = {name: marks.get(partition, 0) for name, marks in self._done.items()}
-        until = min(end, *done.values(), *([] if scope.until is None else [scope.until]))
+        ends = self._ends(done, low, end, scope.until)
         made = PartitionReport(
-            partition, place, scope.since, max(scope.since, until), low, end, done["clickhouse"], done["archive"]
+            partition, place, scope.since, max(scope.since, *ends.values()), low, end, done["clickhouse"], done["archive"]
         )
         topic = CleanTopic(reader, self._registry, self.topic, partition)
         archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, partition)
-        book = self._book(report, made, reader, partition, must) if scope.since == 0 and self._control.ledger else None
+        book = self._book(report, made, reader, partition, must) if self._control.ledger else None
         names = self._stores() if low > scope.since else ["the topic"]
         tallies = {} if book is None else {name: Tally(book, place) for name in names}
-        self._walk(report, made, Sides(topic, archived, tallies), scope.window)
+        self._walk(report, made, Sides(topic, archived, tallies, ends), scope.window)
         if book is not None:
-            self._balanced(report, made, book, tallies, partition)
+            self._balanced(report, made, book, tallies, self._edges(made, reader, book))
+            if self._control.quarantine and made.since == 0:
+                self._quarantined(report, made, book)
         made.differences += report.add(topic.findings)
         if self._control.archive:
             made.differences += report.add(Finding(c.kind, c.key, c.text) for c in archived.complaints)
         objects |= archived.objects
         return made
 
+    def _ends(self, done: dict[str, int], low: int, end: int, until: int | None) -> dict[str, int]:
+        """Up to where each store is compared: what it has committed, and what it cannot get from the topic any more."""
+        asked = end if until is None else min(end, until)
+        ends = {name: min(asked, max(mark, low)) for name, mark in done.items()}
+        return ends if self._control.own_ends else dict.fromkeys(ends, min(ends.values()))
+
     def _stores(self) -> list[str]:
         return [name for name in ("clickhouse", "archive") if getattr(self._control, name)]
 
     def _book(self, report: Report, made: PartitionReport, reader: PartitionReader, partition: int, must: int) -> Book:
-        """The ledger of a partition: its topic, checked against its tables, and the tables alone where that begins later."""
+        """The ledger of a partition: its topic, and the tables alone where that begins later.
+
+        Where the whole partition is looked at, the tables are checked against the topic.
+        """
         topic = f"{self._namespace}.ledger"
         place, (low, end) = f"{topic}[{partition}]", reader.watermarks(topic, partition)
         topic_id = topic_id_of(self._cluster, topic)
         tables = LedgerTables(self._clickhouse, self._namespace, topic_id, partition)
         stored = self._marks.committed(f"{self._namespace}-ledger-sink", topic, [partition])[partition] or 0
-        made.ledger_end, made.ledger_tables = end, min(end, stored)
-        mirror = Mirror(tables, place, low, made.ledger_tables if self._control.tables else low)
+        made.ledger_end, made.ledger_tables = end, min(end, stored) if made.since == 0 else end
+        mirror = Mirror(tables, place, low, made.ledger_tables if self._control.tables and made.since == 0 else low)
         book = Book(place, (f"{self._namespace}.raw", partition), must)
         older = [] if low == 0 else list(tables.entries(0, low))
         book.whole = low == 0 or bool(older)
         book.take(chain(older, self._ledger(reader, topic, partition, mirror)))
-        made.ledger_records, made.lost_before_processing = book.records, book.lost
-        made.read, made.clean, made.quarantined, made.duplicates = book.read, book.clean, book.quarantined, book.duplicates
+        if made.since == 0:
+            made.ledger_records, made.lost_before_processing = book.records, book.lost
+            made.read, made.clean, made.quarantined, made.duplicates = book.read, book.clean, book.quarantined, book.duplicates
         made.differences += report.add(book.findings) + report.add(mirror.end())
         return book
 
-    def _balanced(self, report: Report, made: PartitionReport, book: Book, tallies: dict[str, Tally], partition: int) -> None:
-        whole = made.until == made.topic_end
-        found = dict.fromkeys(finding for tally in tallies.values() for finding in tally.end(whole))
+    def _edges(self, made: PartitionReport, reader: PartitionReader, book: Book) -> tuple[int, int | None]:
+        topic = CleanTopic(reader, self._registry, self.topic, made.partition)
+        archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, made.partition)
+        place: dict[str, str | int] = {"topic_id": self._topic_id, "partition": made.partition}
+        stores: list[Source] = [
+            lambda start, end: sources.clickhouse(self._clickhouse, self._namespace, place, start, end),
+            lambda start, end: sources.archive(archived, start, end),
+        ]
+        return edges(book, topic.pieces, stores, (made.since, made.until), (made.log_start, made.topic_end))
+
+    def _balanced(
+        self, report: Report, made: PartitionReport, book: Book, tallies: dict[str, Tally], edges: tuple[int, int | None]
+    ) -> None:
+        whole = made.until == made.topic_end or edges[1] is None
+        found = dict.fromkeys(finding for tally in tallies.values() for finding in tally.end(whole, *edges))
         made.differences += report.add(found)
-        if self._control.quarantine:
-            topic = f"{self._namespace}.quarantine"
-            with PartitionReader(self._cluster, f"{self._namespace}-operator") as reader:
-                begins, end = reader.watermarks(topic, partition)
-                with closing(_rejects(reader, topic, partition, begins, end)) as rejects:
-                    made.differences += report.add(quarantine(book, f"{topic}[{partition}]", rejects, begins))
+        if made.since > 0 and tallies:
+            made.ledger_records = min(tally.compared for tally in tallies.values())
+            made.ledger_cut = max(tally.cut for tally in tallies.values())
+
+    def _quarantined(self, report: Report, made: PartitionReport, book: Book) -> None:
+        topic = f"{self._namespace}.quarantine"
+        with PartitionReader(self._cluster, f"{self._namespace}-operator") as reader:
+            begins, end = reader.watermarks(topic, made.partition)
+            with closing(sources.rejects(reader, topic, made.partition, begins, end)) as rejects:
+                made.differences += report.add(quarantine(book, f"{topic}[{made.partition}]", rejects, begins))
 
     def _walk(self, report: Report, made: PartitionReport, sides: Sides, step: int) -> None:
         since, until = made.since, made.until
@@ -183,31 +239,32 @@ class Checker:
                 Windows(stack.enter_context(closing(pieces)))
                 for pieces in (
                     sides.topic.pieces(max(since, made.log_start), until),
-                    sources.clickhouse(self._clickhouse, self._namespace, place, since, until),
-                    sources.archive(sides.archived, since, until),
+                    sources.clickhouse(self._clickhouse, self._namespace, place, since, sides.ends["clickhouse"]),
+                    sources.archive(sides.archived, since, sides.ends["archive"]),
                 )
             )
             stores = {"clickhouse": clickhouse, "archive": archive}
-            self._windows(report, made, sides.tallies, (log, {name: stores[name] for name in self._stores()}), step)
+            self._windows(report, made, sides, (log, {name: stores[name] for name in self._stores()}), step)
 
     def _windows(
         self,
         report: Report,
         made: PartitionReport,
-        tallies: dict[str, Tally],
+        sides: Sides,
         places: tuple[Windows, dict[str, Windows]],
         step: int,
     ) -> None:
         (log, stores), at, until = places, made.since, made.until
         while at < until:
             below = at < made.log_start
-            at = min(at + step, until, made.log_start if below else until)
-            held = {name: windows.take(at) for name, windows in stores.items()}
+            here = [name for name in stores if sides.ends[name] > at]
+            at = min([at + step, until, *([made.log_start] if below else []), *(sides.ends[name] for name in here)])
+            held = {name: stores[name].take(at) for name in here}
             reference, found = window(made.place, None if below else log.take(at), held)
             made.events += len(reference)
             made.differences += report.add(found)
-            for name, tally in tallies.items():
-                one = positions.first_of_each(held[name]) if below else reference
+            for name, tally in sides.tallies.items():
+                one = positions.first_of_each(held.get(name, positions.empty())) if below else reference
                 tally.feed(name if below else "the topic", one["offset"], one["raw"], positions.written(one))
             self._tell(f"{made.place} {at} of {until}")
 
@@ -222,8 +279,8 @@ class Checker:
 
     def _objects(self, partitions: list[PartitionReport], scope: Scope, listed: set[str]) -> Iterator[Finding]:
         """What is wrong in the bucket besides the events; of what was not asked for nothing."""
-        stem, whole = manifest.stem_of(self.topic, self._topic_id), scope == Scope(None, 0, None, scope.window)
-        bounds = {p.partition: (p.since, p.until) for p in partitions}
+        stem, whole = manifest.stem_of(self.topic, self._topic_id), scope == Scope(None, 0, None, scope.window, scope.others)
+        bounds = {p.partition: (p.since, min(p.until, p.archive_committed)) for p in partitions}
 
         def inside(named: manifest.ObjectName) -> bool:
             since, until = bounds.get(named.partition, (0, 0))
@@ -239,10 +296,3 @@ class Checker:
                 yield Finding("unknown_object", key, "its name is not one that the archive sink gives")
             elif named is not None and key not in listed and inside(named) and named.end <= bounds[named.partition][1]:
                 yield Finding("stray_object", key, "no manifest lists it")
-
-
-def _rejects(reader: PartitionReader, topic: str, partition: int, start: int, end: int) -> Generator[Held, None, None]:
-    codec = RecordCodec("quarantined_event", 0)
-    for record in reader.read(topic, partition, start, end):
-        one = codec.decode(record.value or b"")
-        yield Held(record.offset, one["raw_topic"], one["raw_partition"], one["raw_offset"], one["reason"])

@@ -11,7 +11,7 @@ MOST_SHOWN = 200
 KINDS: dict[str, str] = {
     "missing_in_clickhouse": "in the clean topic or the archive, but not in ClickHouse",
     "missing_in_archive": "in the clean topic or ClickHouse, but not in the archive",
-    "not_in_topic": "in a store, but not in the clean topic, which still holds these positions",
+    "not_in_topic": "in a store, but not in the clean topic: at a position that it has not, or of another topic or partition",
     "digest_differs": "the columns of a store, encoded again, are not the event in the clean topic (or in the other store)",
     "stored_digest_differs": "the column event_digest is not the digest of the event in the clean topic",
     "time_differs": "kafka_timestamp is not the append time of the record",
@@ -30,7 +30,7 @@ KINDS: dict[str, str] = {
     "ledger_differs": "the clean events of a transaction are not those that the ledger counted",
     "quarantine_differs": "the quarantine topic does not hold what the ledger counted as quarantined, or as replayed",
     "missing_in_ledger_table": "a record of the ledger topic, or an interval in it, is not in the ledger tables",
-    "not_in_ledger_topic": "the ledger tables have a row that the ledger topic, which still holds that position, has not",
+    "not_in_ledger_topic": "the ledger tables have a row that the ledger topic has not, or one of another topic or partition",
     "ledger_table_differs": "a row of the ledger tables is not what the ledger topic has at its position",
 }
 
@@ -76,6 +76,8 @@ class PartitionReport:
     ledger_end: int = 0
     ledger_tables: int = 0
     """Offset in the ledger topic up to which its tables are compared."""
+    ledger_cut: int | None = None
+    """Transactions of which only a part lies in what was asked for; None where everything was."""
 
     def waiting(self) -> str | None:
         """What is not yet covered, in a sentence; None when everything in the topic is."""
@@ -91,10 +93,13 @@ class PartitionReport:
 
     def __str__(self) -> str:
         result = f"{self.differences} differences" if self.differences else "agree"
-        ledger = "" if self.ledger_records is None else f", {self.ledger_records} ledger records"
+        ledger = "" if self.ledger_records is None or self.ledger_cut is not None else f", {self.ledger_records} ledger records"
         below = f"; the topic begins at {self.log_start}" if self.log_start > self.since else ""
         text = f"{self.place}  {self.since}..{self.until}: {self.events} events{ledger}: {result}{below}"
-        if self.ledger_records:
+        if self.ledger_cut is not None:
+            text += f"\n  against the ledger: {self.ledger_records} transactions wholly inside"
+            text += f"; not compared: {self.ledger_cut} that the range cuts" if self.ledger_cut else ""
+        if self.read:
             text += (
                 f"\n  of {self.read} raw records {self.clean} became clean, {self.quarantined} were quarantined,"
                 f" {self.duplicates} were duplicates"
@@ -113,8 +118,8 @@ class Report:
     partitions: list[PartitionReport] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     totals: Counter[str] = field(default_factory=Counter)
-    elsewhere: int = 0
-    """Events in ClickHouse that are of no partition of this topic: of one that was deleted, or of nobody's."""
+    acknowledged: list[str] = field(default_factory=list)
+    """Rows of earlier topics that were not compared, because `--other-topics` answers for them, in sentences."""
     _kept: Counter[str] = field(default_factory=Counter)
 
     def add(self, found: Iterable[Finding]) -> int:
@@ -135,10 +140,7 @@ class Report:
     def lines(self) -> list[str]:
         """For people."""
         out = [str(p) for p in self.partitions]
-        if self.elsewhere:
-            out.append(
-                f"not compared: {self.elsewhere} events in ClickHouse that are of no partition of {self.topic} as it is now"
-            )
+        out += [f"not compared, as --other-topics says: {sentence}" for sentence in self.acknowledged]
         out += [f"DIFFERENT {finding}" for finding in self.findings]
         if self.agrees:
             events = sum(p.events for p in self.partitions)
@@ -155,7 +157,7 @@ class Report:
             "topic": self.topic,
             "agrees": self.agrees,
             "totals": dict(self.totals),
-            "elsewhere": self.elsewhere,
+            "not_compared": self.acknowledged,
             "partitions": [{**asdict(p), "waiting": p.waiting()} for p in self.partitions],
             "findings": [asdict(f) for f in self.findings],
         }

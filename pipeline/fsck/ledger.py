@@ -114,6 +114,17 @@ class Book:
         found = np.searchsorted(self.entries["start"], raw, side="right") - 1
         return np.where((found >= 0) & (raw < self.entries["end"][found]), found, -1)
 
+    def until(self, raw: int | None) -> int:
+        """Number of the last record that holds this raw offset or begins before it, -1: none, or no raw offset was given."""
+        return -1 if raw is None else int(np.searchsorted(self.entries["start"], raw, side="right")) - 1
+
+    def since(self, raw: int | None) -> int | None:
+        """Number of the first record that holds this raw offset or begins behind it; None: no raw offset was given."""
+        if raw is None:
+            return None
+        number = self.until(raw)
+        return number if number >= 0 and raw < self.entries["end"][number] else number + 1
+
     def covers(self, raw: int) -> bool:
         """Whether the ledger reaches over this raw offset, from where it begins to where it ends."""
         rows = self.entries
@@ -130,6 +141,8 @@ class Tally:
         self._first, self._last = np.full(rows, _NO_OFFSET, np.int64), np.full(rows, -1, np.int64)
         self._where, self._names = np.full(rows, -1, np.int8), list[str]()
         self.findings: list[Finding] = []
+        self.compared = self.cut = 0
+        """Records that lie wholly in what was fed, and those of which only a part does; known at the end."""
 
     def feed(
         self,
@@ -156,17 +169,30 @@ class Tally:
             self._names.append(where)
         self._where[number] = self._names.index(where)
 
-    def end(self, whole: bool) -> list[Finding]:
-        """No more events; ``whole``: they were all that the clean topic holds. Returns every finding."""
-        entries = self._book.entries
+    def end(self, whole: bool, before: int = -1, behind: int | None = None) -> list[Finding]:
+        """No more events; ``whole``: they were all that the clean topic holds. Returns every finding.
+
+        Only of part of a partition: ``before`` is the number of the record that the event before the part belongs to, ``behind``
+        that of the one behind it. What lies between them must be here in full.
+        """
+        entries, numbers = self._book.entries, np.arange(len(self._book.entries))
         seen = np.flatnonzero(self._have)
         last = int(seen[-1]) if len(seen) else -1
-        differs = (self._have != entries["clean"]) | (self._sum != entries["checksum"])
-        for one in np.flatnonzero(differs).tolist():
-            open_end = one > last or (one == last and self._have[one] < entries["clean"][one])
-            if not open_end or (whole and entries["offset"][one] < self._book.must):
-                self.findings.append(self._differs(one))
+        due = (numbers < last) | ((numbers == last) & (self._have >= entries["clean"]))
+        if whole:
+            due |= entries["offset"] < self._book.must
+        if behind is not None:
+            due = numbers < behind
+        inside = due & (numbers > before)
+        self.findings += self.differing(np.flatnonzero(inside))
+        self.compared, self.cut = int(inside.sum()), int(((self._have > 0) & ~inside).sum())
         return self.findings
+
+    def differing(self, numbers: npt.NDArray[np.int64]) -> list[Finding]:
+        """Which of these records have other events than they counted."""
+        entries = self._book.entries[numbers]
+        differs = (self._have[numbers] != entries["clean"]) | (self._sum[numbers] != entries["checksum"])
+        return [self._differs(one) for one in numbers[differs].tolist()]
 
     def _differs(self, one: int) -> Finding:
         entry, have = self._book.entries[one], int(self._have[one])

@@ -18,6 +18,7 @@ from connectors.kafka_read import PartitionReader, Record
 from connectors.partitions import Chunk
 from connectors.positions import Positions
 from pipeline.fsck.findings import Finding
+from pipeline.fsck.ledger import Held
 from pipeline.sink.decode import Decoder, Schemas, UnreadableError
 
 Pieces = Generator[tuple[int, Positions], None, None]
@@ -118,15 +119,6 @@ def clickhouse(client: Client, database: str, place: Mapping[str, str | int], st
         yield stop, positions.empty()
 
 
-def elsewhere(client: Client, database: str, topic_id: str, partitions: list[int]) -> int:
-    """Events in ClickHouse that are of no partition of this topic. Raises ClickHouseError."""
-    listed = ", ".join(f"{number:d}" for number in partitions)
-    ours = f"kafka_topic_id = {{topic_id:String}} AND kafka_partition IN ({listed}) AND kafka_offset >= 0"
-    sql = f"SELECT count() FROM events WHERE NOT ({ours})"  # noqa: S608
-    ((count,),) = client.rows(sql, {"topic_id": topic_id}, database=database)
-    return int(count)
-
-
 def archive(partition: ArchivedPartition, start: int, end: int) -> Pieces:
     """Raises S3Error."""
     ranges = [r for r in partition.ranges(start) if r.start < end]
@@ -134,3 +126,11 @@ def archive(partition: ArchivedPartition, start: int, end: int) -> Pieces:
         whole = partition.read(one)
         inside = (whole["offset"] >= start) & (whole["offset"] < end)
         yield ranges[i + 1].start if i + 1 < len(ranges) else FOREVER, whole[inside]
+
+
+def rejects(reader: PartitionReader, topic: str, partition: int, start: int, end: int) -> Generator[Held, None, None]:
+    """A stretch of the quarantine topic. Raises ReadError, DecodeError."""
+    codec = avro.RecordCodec("quarantined_event", 0)
+    for record in reader.read(topic, partition, start, end):
+        one = codec.decode(record.value or b"")
+        yield Held(record.offset, one["raw_topic"], one["raw_partition"], one["raw_offset"], one["reason"])
