@@ -31,13 +31,13 @@ class Done:
     err: str
 
 
-def rebuild(space: Space, *arguments: str, safety: Safety | None = None) -> Done:
+def rebuild(space: Space, *arguments: str, safety: Safety | None = None, accounted: bool = True) -> Done:
     """`auditwired rebuild` with ``arguments``, in this process."""
     parser = argparse.ArgumentParser()
     tool.add_arguments(parser)
     values, rights, told = space.settings(settings.Operator), space.settings(settings.Rebuild), list[str]()
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        code = command.run(parser.parse_args(arguments), values, rights, told.append, safety=safety)
+        code = command.run(parser.parse_args(arguments), values, rights, told.append, safety=safety, accounted=accounted)
     return Done(code, out.getvalue(), "\n".join(told) + err.getvalue())
 
 

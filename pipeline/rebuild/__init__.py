@@ -9,6 +9,7 @@ import argparse
 import sys
 
 from pipeline import settings
+from pipeline.fsck import add_other_topics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     archive.add_argument("--since", type=_number, required=True, metavar="OFFSET", help="first position")
     archive.add_argument("--until", type=_number, required=True, metavar="OFFSET", help="position to stop before")
     for each in (clickhouse, archive):
+        add_other_topics(each)
         each.add_argument("--window", type=_number, default=100_000, metavar="N", help="positions at once (default 100000)")
         each.epilog = (
             "It goes on where it stopped when it is run again. Ends with `auditwired fsck` of the range. docs/rebuild.md"

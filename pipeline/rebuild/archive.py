@@ -24,6 +24,7 @@ from connectors.partitions import Chunk
 from connectors.ranges import Plan, RejectedError, Rows
 from connectors.registry import SchemaRegistry
 from connectors.spill import SpilledRange, SpillFolder
+from pipeline.rebuild.accounted import Accounts
 from pipeline.rebuild.task import RebuildError, Task
 from pipeline.sink.decode import Decoder
 
@@ -62,6 +63,7 @@ class Maker:
 
     def __init__(self, servers: Servers, partition: int, task: Task, stack: ExitStack) -> None:
         self._servers, self._partition, self._step, self._tell = servers, partition, task.step, task.tell
+        self._accounted = task.accounted
         self.place = f"{servers.topic}[{partition}]"
         self._where = (servers.topic, servers.topic_id, partition)
         self._reader = stack.enter_context(PartitionReader(servers.cluster, f"{servers.namespace}-operator"))
@@ -113,9 +115,13 @@ class Maker:
         return named.end > since and named.start < until
 
     def make(self, one: Lost) -> None:
-        """The objects and the manifest of a lost stretch. Raises RejectedError where other events are there than archived."""
+        """The objects and the manifest of a lost stretch. Raises RejectedError where other events are there than archived, and
+        RebuildError where ClickHouse has others than the ledger counted.
+        """
         low, _ = self._reader.watermarks(self._servers.topic, self._partition)
         source = "the clean topic" if low <= one.start else "ClickHouse"
+        if low > one.start and one.manifest is None and self._accounted:
+            Accounts(self._servers, self._reader, self._partition).refuse_other(one.start, one.end)
         rows = self._of_topic(one) if low <= one.start else self._of_clickhouse(one)
         if one.manifest is not None:
             self._expected = {part.key: part for part in one.manifest.parts if self._servers.bucket.head(part.key) is None}

@@ -76,8 +76,9 @@ class Filler:
             )
         if committed is not None and archived < committed:
             self.task.tell(
-                f"{self.place}: the archive ends at {archived}, the ClickHouse sink has committed {committed}: run it again "
-                "when the archive sink has caught up"
+                f"{self.place}: the archive ends at {archived}, the ClickHouse sink has committed {committed}: what is missing "
+                "in between is not made again now, and fsck at the end names it. Let the archive sink run until it has "
+                f"committed {committed}, then run this again"
             )
         return min(x for x in (archived, committed, self.task.until) if x is not None)
 

@@ -67,10 +67,11 @@ def run(
     *,
     safety: Safety | None = None,
     points: Callable[[str], None] = lambda _: None,
+    accounted: bool = True,
 ) -> int:
-    """Exit code as `pipeline.rebuild` says. ``safety``, ``points``: fault tests only."""
+    """Exit code as `pipeline.rebuild` says. ``safety``, ``points``, ``accounted``: tests only."""
     step = max(1, args.window)
-    task = Task(args.since, args.until, step, tell, points)
+    task = Task(args.since, args.until, step, tell, points, accounted)
     try:
         with ExitStack() as stack:
             servers = Servers(values, rights, stack)
@@ -86,7 +87,8 @@ def run(
     except FAILED as exc:
         sys.stderr.write(f"auditwired rebuild: {exc}\n")
         return 1
-    agrees = _fsck(values, check.Scope(wanted, args.since, args.until, step), tell)
+    looked = None if args.partition is None else wanted
+    agrees = _fsck(values, check.Scope(looked, args.since, args.until, step, tuple(args.other_topics)), tell)
     return agrees or int(not whole)
 
 

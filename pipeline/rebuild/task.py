@@ -13,7 +13,8 @@ class RebuildError(Exception):
 @dataclass(frozen=True)
 class Task:
     """Positions ``since <= offset < until`` (None: as far as it goes), ``step`` at once. ``tell`` hears of progress, ``points``
-    the name of each step that is done or about to be (fault tests).
+    the name of each step that is done or about to be (fault tests). ``accounted``: what ClickHouse gives is held against the
+    ledger before it is archived; off in tests only.
     """
 
     since: int
@@ -21,3 +22,4 @@ class Task:
     step: int
     tell: Callable[[str], None]
     points: Callable[[str], None] = lambda _: None
+    accounted: bool = True

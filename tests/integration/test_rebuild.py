@@ -82,6 +82,11 @@ def test_a_range_comes_back_beside_a_running_sink(filled: AccountedTopic) -> Non
         assert _clickhouse(filled, WHOLE, "--until", "100").code == 0
         filled.write(20, partitions=(0,))
         drained(filled, sink)
+    events = f"`{filled.space.name}`.events"
+    _lose(filled, WHOLE, f"kafka_offset = (SELECT max(kafka_offset) FROM {events} WHERE kafka_partition = 0)")
+    done = _clickhouse(filled, WHOLE)
+    assert done.code == 1 and "missing_in_clickhouse" in done.out, "the archive does not have it yet"
+    assert re.search(r"Let the archive sink run until it has committed \d+, then run this again", done.err), done.err
     store(filled)
     assert _clickhouse(filled, WHOLE).code == 0
 
@@ -144,8 +149,9 @@ def _archived(topic: AccountedTopic, partition: str) -> dict[str, str]:
     return {key: stored.etag for key in keys if (stored := bucket.head(key)) is not None}
 
 
-def _archive(topic: AccountedTopic, partition: str, end: int = 151) -> Done:
-    return rebuild(topic.space, "archive", "--partition", partition, "--since", "0", "--until", str(end))
+def _archive(topic: AccountedTopic, partition: str, end: int = 151, since: int = 0, accounted: bool = True) -> Done:
+    bounds = ("--since", str(since), "--until", str(end))
+    return rebuild(topic.space, "archive", "--partition", partition, *bounds, accounted=accounted)
 
 
 def test_a_lost_object_comes_back_with_its_very_bytes(filled: AccountedTopic) -> None:
@@ -191,3 +197,17 @@ def test_nothing_is_made_beyond_what_the_archive_sink_has_committed(filled: Acco
     done = _archive(filled, WHOLE, 5000)
     assert done.code == 1
     assert re.search(r"the archive sink has committed \d+, and writes what is behind it itself: --until at most \d+", done.err)
+
+
+def test_what_the_ledger_did_not_count_is_not_archived(filled: AccountedTopic) -> None:
+    """An event of the transaction at 101..150 is gone in ClickHouse and below the beginning of the topic, like the ranges."""
+    _lose(filled, WHOLE, "kafka_offset = 110")
+    for key in _archived(filled, WHOLE):
+        lose_object(filled.space, key)
+    delete_before(cluster_of(dict(filled.space.settings(settings.Migrate))), filled.name, {0: 120})
+    done = _archive(filled, WHOLE, since=1)
+    assert done.code == 1 and "nothing was written, as ClickHouse does not have what the ledger counted" in done.err, done.err
+    assert "49 clean events" in done.err and _archived(filled, WHOLE) == {}
+    done = _archive(filled, WHOLE, since=1, accounted=False)
+    assert "events archived again from ClickHouse" in done.err, "negative control: the short range is locked in"
+    assert done.code == 1 and "ledger_differs" in done.out, "and fsck of the range names it"
