@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -20,11 +21,12 @@ import pytest
 
 from auditwire import AuditClient, AuditEvent, KafkaTransport
 from infra.stack.stack import CHECKOUT
-from pipeline import settings
+from pipeline import completeness_command, settings
 from pipeline.completeness import WAITING, Safety
 from pipeline.export.app import create_app, stores
 from pipeline.export.jobs import Worker
 from pipeline.export.producers import CLOSED, HEARTBEAT
+from pipeline.numbers import merged
 from tests import export_service
 from tests.export_service import TOKENS, fetch, trail, wait, write_principals
 from tests.parts import PartProcess
@@ -216,23 +218,56 @@ def test_without_the_check_the_same_extract_would_be_called_complete(world: Worl
 
 
 @contextmanager
-def by_hand(world: World, table: str, sql: str) -> Iterator[None]:
-    """Rows of topic id ``nobody`` or of a position of the real one, put in by an administrator and taken away again."""
+def by_hand(world: World, table: str, sql: str, where: str) -> Iterator[None]:
+    """Rows put in by an administrator and taken away again."""
     with export_service.clickhouse(world.space) as admin:
         admin.command(f"INSERT INTO `{world.space.name}`.{table} {sql}")
         try:
             yield
         finally:
-            where = "event_id = 'by-hand'" if table == "events" else "kafka_topic_id = 'nobody'"
             admin.command(f"ALTER TABLE `{world.space.name}`.{table} DELETE WHERE {where}", mutations_sync=2)
 
 
+def ledger_id(world: World) -> str:
+    with export_service.clickhouse(world.space) as admin:
+        return str(admin.rows(f"SELECT any(kafka_topic_id) FROM `{world.space.name}`.ledger")[0][0])
+
+
 def test_a_row_under_another_topic_id_fills_no_hole(world: World) -> None:
-    epoch = NOW - 10 * MINUTE
-    row = f"SELECT 'demo', 'lossy', {epoch}, 'stored', 2, 2, 'nobody', 0, 0, now64(3) - 3600"
-    with by_hand(world, "ledger_sequences", row), world.service() as ask:
-        lossy = next(p for p in asked(ask(OLGA))["producers"] if p["producer_id"] == "lossy")
-    assert [(g["first"], g["last"]) for g in lossy["gaps"]] == [(2, 2)]
+    """Nor one behind the topic's end. The last line is the control: the same row where the topic has a record does."""
+
+    def gaps(topic_id: str, offset: int) -> list[tuple[int, int]]:
+        row = f"SELECT 'demo', 'lossy', {NOW - 10 * MINUTE}, 'stored', 2, 2, '{topic_id}', 0, {offset}, now64(3) - 3600"
+        where = "producer_id = 'lossy' AND first = 2 AND last = 2"
+        with by_hand(world, "ledger_sequences", row, where), world.service() as ask:
+            lossy = next(p for p in asked(ask(OLGA))["producers"] if p["producer_id"] == "lossy")
+        return [(g["first"], g["last"]) for g in lossy["gaps"]]
+
+    assert gaps("nobody", 0) == [(2, 2)]
+    assert gaps(ledger_id(world), 1_000_000) == [(2, 2)]
+    assert gaps(ledger_id(world), 0) == []
+
+
+def test_intervals_become_ranges_whatever_their_number_and_order(world: World) -> None:
+    """Holes, overlaps, rows that are there twice, blocks that are full, empty or begun, and the last number there is."""
+    draw, at, rows = random.Random(5), 0, [(2**63 - 2, 2**63 - 2)]
+    for _ in range(300):
+        at += draw.choice([0, 0, 0, 1, 5, 70_000])
+        length = draw.choice([1, 10, 1_000, 70_000])
+        rows += [(at, at + length - 1 + draw.choice([0, 0, 3]))] * draw.choice([1, 1, 2])
+        at += length
+    topic_id = ledger_id(world)
+    values = ", ".join(
+        f"('many', 'p', 1, 'stored', {first}, {last}, '{topic_id}', 0, {n % 2}, '2026-01-01 00:00:00')"
+        for n, (first, last) in enumerate(rows)
+    )
+    values_of = world.space.settings(settings.Operator)
+    with (
+        by_hand(world, "ledger_sequences", f"VALUES {values}", "tenant_id = 'many'"),
+        completeness_command.producers(values_of, 1.0) as known,
+    ):
+        (producer,) = known.of("many")[1].producers
+    assert list(producer.seen.stored) == merged(rows)
 
 
 def test_an_extract_is_not_complete_while_clickhouse_holds_other_events_than_the_ledger_says(world: World) -> None:
@@ -244,7 +279,7 @@ def test_an_extract_is_not_complete_while_clickhouse_holds_other_events_than_the
         f" 1000000, kafka_timestamp, 0, processed_retention_class FROM {database}.events WHERE tenant_id = 'demo' LIMIT 1"
     )
     start, end = NOW - 60 * MINUTE, NOW - 11 * MINUTE
-    with by_hand(world, "events", row):
+    with by_hand(world, "events", row, "event_id = 'by-hand'"):
         with world.service() as ask:
             manifest = extract(ask(OLGA), start, end)
             assert asked(ask(OLGA))["complete_until"].startswith("1970-01-01T00:00:00")
