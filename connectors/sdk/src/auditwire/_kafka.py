@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from auditwire._registry import schema_id as ask_registry
 from auditwire._transport import Full, Report
 
 log = logging.getLogger("auditwire")
+_FAILED = "Kafka's client failed for good; a new one is made for what comes next"
+_LONGEST_PAUSE = 30.0  # seconds between new ones while each of them fails
 # What receipts and gap-free numbers rest on; not to be overruled.
 _PROMISED: dict[str, Any] = {"acks": "all", "enable.idempotence": True, "partitioner": "murmur2_random"}
 _DEFAULTS: dict[str, Any] = {
@@ -31,6 +34,7 @@ _DEFAULTS: dict[str, Any] = {
 class KafkaTransport:
     """Sends to one topic with acks=all, idempotence and lz4, in the order of the calls.
 
+    Where librdkafka fails for good, what it had not confirmed fails, and the next send gets a new one.
     ``bootstrap``: host:port, comma separated. ``schema_registry_url``: asked once, here. ``delivery_timeout``: seconds after
     which an event that Kafka did not confirm fails. ``queue_events`` and ``queue_bytes`` bound what waits in memory.
     ``linger``: seconds to wait for a fuller request. ``options``: librdkafka settings on top, such as ssl.ca.location.
@@ -81,7 +85,9 @@ class KafkaTransport:
         self._problem = ""
         self._refused = False
         self._closed = False
-        self._running: _Running | None = _Running(self._config, self._heard)
+        self._failures, self._again = 0, 0.0  # producers that failed since an event came through; when the next may be made
+        self._ending: list[_Running] = []
+        self._running: _Running | None = _Running(self._config, self._heard, self._give_up)
 
     @property
     def schema_id(self) -> int:
@@ -97,33 +103,49 @@ class KafkaTransport:
         """See Transport. Raises Full, DeliveryError (not taken, and why), ClosedError."""
         running = self._running or self._start()
         try:
-            running.producer.produce(self.topic, value, key, on_delivery=lambda err, msg: self._report(report, err, msg))
+            running.producer.produce(self.topic, value, key, on_delivery=lambda e, msg: self._report(running, report, e, msg))
         except BufferError:
             raise Full from None
         except KafkaException as error:
-            raise DeliveryError(self._refused_by(error)) from None
+            if not _fatal(error):
+                raise DeliveryError(_refusal(error)) from None
+            self._give_up(running)
+            self.send(key, value, report)  # ends: a new one is made at ever longer intervals
 
     def flush(self, timeout: float) -> int:
         """See Transport."""
+        until = time.monotonic() + timeout
         running = self._running
-        if running is None or running.producer.flush(timeout) == 0:
-            return 0
-        running.producer.poll(0)  # errors that wait to be told count as if they were messages
-        return len(running.producer)
+        try:
+            if running and running.producer.flush(timeout):
+                running.producer.poll(0)  # errors that wait to be told count as if they were messages
+        except KafkaException as error:
+            self._heard(error.args[0])
+            if _fatal(error) and running:
+                self._give_up(running)
+        with self._lock:
+            ending = self._ending = [one for one in self._ending if not one.ended.is_set()]
+        for one in ending:
+            one.ended.wait(max(0.0, until - time.monotonic()))
+        open_ones = {*ending, running} if running else {*ending}
+        return sum(len(one.producer) for one in open_ones)
 
     def close(self) -> None:
         """See Transport. What is in the queue or under way is given up: flush before."""
         with self._lock:
             running, self._running, self._closed = self._running, None, True
+            ending, self._ending = self._ending, []
         if running:
             running.stop()
+        for one in ending:
+            one.ended.wait(5)
 
     def after_fork(self) -> None:
         """See Transport. The parent's producer is never freed here: freeing waits for threads that a child does not have."""
-        if self._running:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._running.producer))
+        for one in [*self._ending, *([self._running] if self._running else [])]:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(one.producer))
         self._lock = threading.Lock()
-        self._running = None
+        self._running, self._ending, self._failures = None, [], 0
         self._problem = ""
 
     def _start(self) -> _Running:
@@ -131,13 +153,33 @@ class KafkaTransport:
             if self._closed:
                 raise ClosedError("the client is closed: make a new one")
             if self._running is None:
-                self._running = _Running(self._config, self._heard)
+                if self._failures and time.monotonic() < self._again:
+                    raise DeliveryError(self._problem or _FAILED)
+                try:
+                    self._running = _Running(self._config, self._heard, self._give_up)
+                except ConfigurationError as error:
+                    raise DeliveryError(str(error)) from None
             return self._running
 
-    def _report(self, report: Report, error: KafkaError | None, message: Any) -> None:
+    def _give_up(self, running: _Running) -> None:
+        """It failed for good: its own thread reports what is open as failed; the next send gets a new one, soon."""
+        with self._lock:
+            if self._running is running:
+                self._running = None
+                self._failures += 1
+                self._again = time.monotonic() + (0 if self._failures == 1 else min(2.0 ** (self._failures - 2), _LONGEST_PAUSE))
+                self._ending.append(running)
+        running.failed = True
+        running.stopping.set()
+
+    def _report(self, running: _Running, report: Report, error: KafkaError | None, message: Any) -> None:
         if error is None:
-            self._problem, self._refused = "", False
+            self._problem, self._refused, self._failures = "", False, 0
             report(Position(message.topic(), message.partition(), message.offset()))
+        elif running.failed and error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._FATAL):
+            report(
+                DeliveryError(f"{self._problem or _FAILED}. The event was not confirmed before, so it may or may not be stored")
+            )
         else:
             report(DeliveryError(self._explained(error)))
 
@@ -160,14 +202,12 @@ class KafkaTransport:
             return self._may_not_write()
         if error.code() == KafkaError._SSL:
             return f"no TLS connection to Kafka ({error.str()}): check AUDITWIRE_KAFKA_SECURITY_PROTOCOL and ssl.ca.location"
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            return f"{_FAILED} ({error.str()}): if it happens again, look for this error in the brokers' log"
         return (
             f"no broker of {self._bootstrap} answers ({error.str()}): "
             "check AUDITWIRE_KAFKA_BOOTSTRAP, AUDITWIRE_KAFKA_SECURITY_PROTOCOL and the network"
         )
-
-    def _refused_by(self, error: KafkaException) -> str:
-        failed = error.args and isinstance(error.args[0], KafkaError) and error.args[0].code() == KafkaError._FATAL
-        return f"{self._problem}; then close this client and make a new one" if failed and self._problem else _refusal(error)
 
     def _may_not_write(self) -> str:
         return (
@@ -191,30 +231,47 @@ class KafkaTransport:
 class _Running:
     """A producer and the thread that hears its reports."""
 
-    def __init__(self, config: dict[str, Any], heard: Callable[[KafkaError], None]) -> None:
+    def __init__(
+        self, config: dict[str, Any], heard: Callable[[KafkaError], None], failed_for_good: Callable[[_Running], None]
+    ) -> None:
         try:
             self.producer = Producer({**config, "error_cb": heard, "logger": logging.getLogger("auditwire.kafka")})
         except KafkaException as error:
             raise ConfigurationError(f"Kafka's client refuses its settings ({error.args[0].str()}): correct them") from None
-        self._heard = heard
-        self._stopping = threading.Event()
+        self._heard, self._failed_for_good = heard, failed_for_good
+        self.failed = False
+        self.stopping, self.ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._listen, name="auditwire-reports", daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.producer.poll(0.1)
-            except KafkaException as error:  # how the client tells that it has failed for good
-                self._heard(error.args[0])
-                self._stopping.wait(0.1)
-            except Exception:
-                log.exception("a delivery callback failed")
+        while not self.stopping.is_set():
+            self._hear(lambda: self.producer.poll(0.1))
+        if self.failed:
+            self._empty()
+        self.ended.set()
+
+    def _hear(self, poll: Callable[[], int]) -> int:
+        try:
+            return poll()
+        except KafkaException as error:  # how the client tells that it has failed for good
+            self._heard(error.args[0])
+            if _fatal(error) and not self.failed:
+                self._failed_for_good(self)
+        except Exception:
+            log.exception("a delivery callback failed")
+        return len(self.producer)
+
+    def _empty(self) -> None:
+        """Report everything that is open as failed."""
+        until = time.monotonic() + 5
+        self.producer.purge()
+        while self._hear(lambda: self.producer.flush(0.5)) and time.monotonic() < until:
+            pass
 
     def stop(self) -> None:
-        self.producer.purge()
-        self.producer.flush(5)
-        self._stopping.set()
+        self._empty()
+        self.stopping.set()
         self._thread.join(5)
 
 
@@ -225,8 +282,11 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+def _fatal(error: KafkaException) -> bool:
+    cause = error.args[0] if error.args and isinstance(error.args[0], KafkaError) else None
+    return cause is not None and (cause.fatal() or cause.code() == KafkaError._FATAL)
+
+
 def _refusal(error: KafkaException) -> str:
     cause = error.args[0] if error.args and isinstance(error.args[0], KafkaError) else None
-    if cause is not None and cause.fatal():
-        return f"Kafka's client has failed for good ({cause.str()}): close this client and make a new one"
     return f"Kafka's client does not take the event ({cause.str() if cause else error}): check the transport's options"
