@@ -144,11 +144,12 @@ def test_no_end_is_said_for_lanes_that_may_have_lost_their_last_record_however_m
                 raise DeliveryError("Kafka is away")
             super().send(key, value, report)
 
-    transport: RecordingTransport = Stuck()
+    transport: RecordingTransport = Stuck(held=True)
     c = client(transport, tmp_path)
     assert c._spooled and c._spooled._spool.lost == 1  # type: ignore[union-attr]
-    c.record(AuditEvent(event_type="kept"))
-    until(lambda: len(transport.stored) == 2)
+    until(lambda: len(transport._waiting) == 2)
+    c.record(AuditEvent(event_type="kept"))  # so the folder is never all sent
+    transport.release()
     until(lambda: c._spooled._spool.done_position == 3)  # type: ignore[union-attr]
     abandon(c, transport)
     with client(transport := RecordingTransport(), tmp_path) as c:
