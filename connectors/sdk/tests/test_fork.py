@@ -8,29 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from auditwire import AuditClient, AuditEvent, DeliveryError, KafkaTransport
 from auditwire._direct import Control
 from auditwire.testing import RecordingTransport
-
-
-def in_child(work: Any) -> Any:
-    """What ``work()`` returns, as JSON, in a forked child."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(write, json.dumps(work()).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(answer)
+from tests.forked import in_child
 
 
 def identities(control: Control) -> tuple[tuple[str, int, int], tuple[str, int, int]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
-import os
 import threading
 import time
 from pathlib import Path
@@ -25,6 +23,7 @@ from auditwire import (
 )
 from auditwire._direct import Control
 from auditwire.testing import RecordingTransport
+from tests.forked import in_child
 from tests.waiting import until
 
 KEY = bytes(range(32))
@@ -294,21 +293,6 @@ def test_events_of_another_topic_are_held_and_named(tmp_path: Path, caplog: pyte
     assert transport.stored == []
     client(transport := RecordingTransport(topic="old.raw"), tmp_path).close()
     assert len(transport.stored) == 1
-
-
-def in_child(work: Any) -> str:
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(write, json.dumps(work()).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return str(json.loads(answer))
 
 
 def test_a_forked_child_may_not_use_the_parents_spool_but_one_of_its_own(tmp_path: Path) -> None:
