@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class Bucket:
                 retries={"mode": "standard", "total_max_attempts": 3},
             ),
         )
+        weakref.finalize(self, self._s3.close)  # the client is in cycles: its sockets would wait for the garbage collector
 
     def put(self, key: str, path: Path, metadata: Mapping[str, str]) -> None:
         """Create the object from a file, sent with SHA-256 checksums; return means durable. Above 64 MiB in parts.

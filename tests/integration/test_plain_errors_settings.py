@@ -14,6 +14,13 @@ from pipeline.__main__ import PARTS, TOOLS
 ARGUMENTS = {
     "quarantine": [["list"], ["show", "0:1"], ["replay", "0:1"]],
     "reference": [["history"]],
+    "completeness": [["--tenant", "demo"]],
+    "producer": [
+        ["list", "--tenant", "demo"],
+        ["declare-dead", "--tenant", "demo", "--producer", "p", "--epoch", "1", "--by", "olga@example.com", "--reason", "gone"],
+    ],
+    "rebuild": [["clickhouse"], ["archive", "--partition", "0", "--since", "0", "--until", "9"]],
+    "offsets": [["show"], ["set", "--group", "processor", "--partition", "0", "--to", "0"]],
     "token": [],  # reads no settings
     "archive-sql": [],  # prints a statement for others to run
 }

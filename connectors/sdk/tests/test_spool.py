@@ -14,6 +14,7 @@ from auditwire._errors import ClosedError, SpoolBusyError, SpoolError, SpoolFull
 from auditwire._spool import Spool, SpoolControl
 from auditwire._spool_disk import Disk
 from tests.spool_records import KEY, filled, numbers, records
+from tests.waiting import until
 
 
 def test_what_goes_in_comes_out_in_order_with_its_topic(tmp_path: Path) -> None:
@@ -47,17 +48,8 @@ def test_done_is_not_read_again_and_gives_its_room_back(tmp_path: Path) -> None:
     assert again.append(records(100, 1)) == 101
 
 
-def test_many_threads_share_an_fsync(tmp_path: Path) -> None:
-    class Slow(Disk):
-        syncs = 0
-
-        def sync(self, fd: int) -> None:
-            self.syncs += 1
-            super().sync(fd)
-            threading.Event().wait(0.002)
-
-    disk = Slow()
-    spool = Spool(tmp_path / "s", KEY, control=SpoolControl(disk=disk))
+def test_many_threads_append_and_every_position_is_given_once(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s", KEY)
     ends: list[int] = []
 
     def work(first: int) -> None:
@@ -74,7 +66,38 @@ def test_many_threads_share_an_fsync(tmp_path: Path) -> None:
     found = numbers(spool)
     assert sorted(found) == sorted(1000 * t + n for t in range(8) for n in range(50))
     assert all([n for n in found if n // 1000 == t] == [1000 * t + n for n in range(50)] for t in range(8)), "each thread's order"
-    assert disk.syncs < 250, f"{disk.syncs} syncs for 400 appends"
+
+
+def test_what_is_written_during_an_fsync_shares_the_next_one(tmp_path: Path) -> None:
+    class Held(Disk):
+        syncs = 0
+
+        def __init__(self) -> None:
+            self.begun, self.go_on = threading.Event(), threading.Event()
+            self.go_on.set()
+
+        def sync(self, fd: int) -> None:
+            self.syncs += 1
+            self.begun.set()
+            assert self.go_on.wait(30)
+            super().sync(fd)
+
+    disk = Held()
+    spool = Spool(tmp_path / "s", KEY, control=SpoolControl(disk=disk))
+    spool.append(records(0, 1))  # the segment is there now
+    before = disk.syncs
+    disk.begun.clear()
+    disk.go_on.clear()
+    threads = [threading.Thread(target=spool.append, args=(records(n, 1),)) for n in range(1, 9)]
+    threads[0].start()
+    assert disk.begun.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    until(lambda: spool._writer.written == 9, 30)
+    disk.go_on.set()
+    for thread in threads:
+        thread.join()
+    assert (spool.position, disk.syncs - before) == (9, 2)
 
 
 def test_full_is_an_error_and_nothing_is_taken(tmp_path: Path) -> None:
