@@ -35,6 +35,7 @@ def still(space: Space) -> Iterator[Still]:
     with export_service.served(create_app(values, connected, worker)) as client:
         yield Still(str(client.base_url).rstrip("/"), worker, other)
     connected.trail.close()
+    connected.clickhouse.close()
 
 
 @pytest.fixture

@@ -214,6 +214,7 @@ def test_without_the_trail_nothing_is_recorded(space: Space, audited: bool) -> N
     with export_service.served(app) as client:
         assert client.post("/v1/extracts", json=DAY).status_code == 401
     connected.trail.close()
+    connected.clickhouse.close()
     assert (len(trail(space)) == before + 1) is audited
 
 
@@ -228,6 +229,7 @@ def test_what_cannot_be_recorded_is_not_served(space: Space) -> None:
             assert answer.status_code == 503
             assert "could not be recorded" in answer.json()["error"]
     connected.trail.close()
+    connected.clickhouse.close()
     assert connected.jobs.use(OLGA).open == open_jobs
 
 
@@ -245,6 +247,7 @@ def test_a_principal_has_a_bounded_number_of_open_extracts(space: Space) -> None
     with export_service.served(app) as client:
         answer = client.post("/v1/extracts", json={**DAY, "tenant": "acme"}, headers=headers)
     connected.trail.close()
+    connected.clickhouse.close()
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
     assert trail(space, actor_id=ANTON, event_type=audit.REFUSED, tenant_id="acme")
 
