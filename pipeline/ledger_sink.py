@@ -210,7 +210,8 @@ def run(values: settings.LedgerSink, safety: Safety | None = None, points: Calla
     client = Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value())
     try:
         source = _source(values)
-        _refuse_wrong_password(client)
+        if said := client.trouble():
+            log.warning("%s", said)
 
         def write(table: str, entries: Sequence[Entry]) -> None:
             rows = tables.ledger_rows(entries) if table == "ledger" else tables.sequence_rows(entries)
@@ -232,13 +233,3 @@ def _source(values: settings.LedgerSink) -> KafkaPartitions:
     config = sink_config(cluster, f"{values.namespace}-{PART}", "classic", values.session_timeout_ms)
     slow = {"fetch.wait.max.ms": 500, "queued.max.messages.kbytes": 8192}
     return KafkaPartitions(cluster, {**config, **slow}, topic, topic_id_of(cluster, topic), MOST)
-
-
-def _refuse_wrong_password(client: Client) -> None:
-    """Wrong credentials end the part at once; a server that is down is waited for."""
-    try:
-        client.rows("SELECT 1")
-    except AccessError:
-        raise
-    except ClickHouseError as exc:
-        log.warning("%s", exc)

@@ -77,6 +77,16 @@ class Client:
         self._sockets: list[socket.socket] = []
         self._traced = {"trace": self._connected}
 
+    def trouble(self) -> str | None:
+        """None where the server answers, else why not: wait for it. Raises AccessError (wrong credentials: waiting is no use)."""
+        try:
+            self.rows("SELECT 1")
+        except AccessError:
+            raise
+        except ClickHouseError as exc:
+            return str(exc)
+        return None
+
     def close(self) -> None:
         """Drop all connections."""
         self._http.close()

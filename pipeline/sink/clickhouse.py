@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from connectors.clickhouse.client import AccessError, ClickHouseError, Client
+from connectors.clickhouse.client import AccessError, Client
 from connectors.clickhouse.store import ClickHouseStore, Safety
 from connectors.kafka import cluster_of
 from connectors.kafka_partitions import KafkaPartitions, TopicError, sink_config, topic_id_of
@@ -28,7 +28,8 @@ def run(values: settings.ClickHouseSink, safety: Safety | None = None, points: C
     registry = SchemaRegistry(values.schema_registry_url)
     try:
         log = _log(values)
-        _refuse_wrong_password(client)
+        if said := client.trouble():
+            logger.warning("%s", said)
         store = ClickHouseStore(client, values.namespace, safety, points)
         limits = Limits(values.batch_events, values.batch_bytes, values.flush_ms / 1000)
         loop = Loop(Parts(log, store, Decoder(registry), limits, points=points), grace=values.session_timeout_ms / 2000)
@@ -47,13 +48,3 @@ def _log(values: settings.ClickHouseSink) -> KafkaPartitions:
     cluster, topic = cluster_of(values.model_dump()), f"{values.namespace}.events"
     config = sink_config(cluster, f"{values.namespace}-{PART}", values.group_protocol, values.session_timeout_ms)
     return KafkaPartitions(cluster, config, topic, topic_id_of(cluster, topic))
-
-
-def _refuse_wrong_password(client: Client) -> None:
-    """Wrong credentials end the part at once; a server that is down is waited for."""
-    try:
-        client.rows("SELECT 1")
-    except AccessError:
-        raise
-    except ClickHouseError as exc:
-        logger.warning("%s", exc)
