@@ -9,7 +9,7 @@ import sys
 
 from pipeline import log, settings
 from pipeline.sink import archive
-from tests.sink_worker import Points
+from tests.points import Points
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]

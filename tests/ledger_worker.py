@@ -8,7 +8,7 @@ import sys
 
 from pipeline import ledger_sink, log, settings
 from pipeline.ledger_sink import Safety
-from tests.sink_worker import Points
+from tests.points import Points
 
 if __name__ == "__main__":
     values = settings.load(settings.LedgerSink)

@@ -7,7 +7,7 @@ import sys
 
 from pipeline import rebuild, settings
 from pipeline.rebuild import command
-from tests.sink_worker import Points
+from tests.points import Points
 
 if __name__ == "__main__":
     at = sys.argv.index("--")

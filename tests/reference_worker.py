@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
 from pipeline import settings
 from pipeline.reference.publisher import Publisher, Safety
+from tests.points import strike
 
 
 def main(point: str, nth: int, off: list[str]) -> None:
@@ -18,7 +18,7 @@ def main(point: str, nth: int, off: list[str]) -> None:
         nonlocal left
         left -= name == point
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            strike(signal.SIGKILL)
 
     safety = Safety(transactional="transactional" not in off, look_first="look_first" not in off)
     publisher = Publisher(settings.load(settings.ReferencePublisher), safety, points)

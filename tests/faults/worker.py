@@ -23,6 +23,7 @@ from connectors.kafka_lanes import Safety
 from connectors.kafka_read import PartitionReader
 from pipeline import log, settings
 from pipeline.processor import Processor
+from tests.points import strike
 
 BATCH = 100
 
@@ -39,7 +40,7 @@ def dying_at(plan: str) -> Callable[[str], None]:
         if point == where and passes[point] == int(nth):
             sys.stderr.write(f"dying at {point}\n")
             sys.stderr.flush()
-            os.kill(os.getpid(), int(signal))
+            strike(int(signal))
 
     return hook
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -31,8 +30,7 @@ from connectors.kafka_chunks import Chunk
 from pipeline import log, settings
 from pipeline.processor import Processor
 from pipeline.sink import archive, clickhouse
-
-SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+from tests.points import SIGNALS, strike
 
 
 class Orders:
@@ -62,7 +60,7 @@ class Orders:
             return
         if words[0] == "fail":
             raise KafkaException(RuntimeError("the broker is gone"))
-        os.kill(os.getpid(), SIGNALS[words[0]])
+        strike(SIGNALS[words[0]])
 
 
 class Liar:
