@@ -24,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.oracle import claims
+from bench.oracle import account
 from bench.places import all_places
 from bench.watch import Offsets, Probe, cpu_seconds, percentile
 from infra.stack import Stack, env, own
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, directory: Path, console: Console) -> dict[str
             "differences": differences,
         }
         offsets.close()
-    figures |= _sets(directory, stored)
+    figures |= account(directory.glob("claims-*.txt"), stored)
     figures["ok"] = not (differences or figures["lost"] or figures["invented"] or figures["twice"])
     return figures
 
@@ -140,21 +140,6 @@ def _steady(seen: dict[str, str], directory: Path, probe: Probe) -> list[float]:
     """Latency at 1,000 events/s for 15 seconds."""
     _load("sdk", "bench-a", 15_000, 9, 1000.0, seen, directory).wait()
     return list(probe.seconds)
-
-
-def _sets(directory: Path, stored: list[str]) -> dict[str, Any]:
-    said, have = claims(directory.glob("claims-*.txt")), set(stored)
-    probes = {identity for identity in have if identity.startswith("probe ")}
-    lost, invented = said.acknowledged - have, have - said.attempted - probes
-    return {
-        "attempted": len(said.attempted),
-        "acknowledged": len(said.acknowledged),
-        "stored": len(stored),
-        "probes": len(probes),
-        "lost": len(lost),
-        "invented": len(invented),
-        "twice": len(stored) - len(have),
-    }
 
 
 def _latency(seconds: list[float]) -> dict[str, float]:

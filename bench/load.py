@@ -13,16 +13,19 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
-from auditwire import AuditClient, AuditEvent, AuditwireError
+from auditwire import AuditClient, AuditEvent, AuditwireError, Receipt
 from bench import gitlab
 from infra.demo.platform import sessions
+
+UNDER_WAY = 1_000  # requests of the receiver's load that may be waited for
 
 
 class Pace:
@@ -47,36 +50,41 @@ def platform_events(tenant: str, seed: int) -> Iterator[AuditEvent]:
 
 def sdk(tenant: str, count: int, seed: int, rate: float, out: Path) -> int:
     """Record ``count`` events; returns how many were not acknowledged."""
-    pace, receipts = Pace(rate), []
+    pace, open_ones, failed = Pace(rate), deque[Receipt](), 0
     with (
         out.open("w", encoding="utf-8") as file,
         AuditClient.from_env(service=f"bench-{seed}", tenant=tenant, max_block=60.0) as client,
     ):
-        for event in itertools.islice(platform_events(tenant, seed), count):
-            receipt = client.record(event)
-            file.write(f"attempted {tenant} {receipt.event_id}\n")
-            receipts.append(receipt)
-            pace.step()
-        failed = 0
-        for receipt in receipts:
+
+        def settle(receipt: Receipt) -> int:
             try:
                 receipt.wait(300)
             except AuditwireError:
-                failed += 1
-            else:
-                file.write(f"acknowledged {tenant} {receipt.event_id}\n")
+                return 1
+            file.write(f"acknowledged {tenant} {receipt.event_id}\n")
+            return 0
+
+        for event in itertools.islice(platform_events(tenant, seed), count):
+            receipt = client.record(event)
+            file.write(f"attempted {tenant} {receipt.event_id}\n")
+            open_ones.append(receipt)
+            while open_ones[0].done():
+                failed += settle(open_ones.popleft())
+                if not open_ones:
+                    break
+            pace.step()
+        failed += sum(map(settle, open_ones))
     return failed
 
 
 def receiver(count: int, seed: int, rate: float, out: Path, batch: int = 20) -> int:
     """Post ``count`` GitLab events in arrays of ``batch``, each until it is a 2xx; returns how many never were."""
     url, token = os.environ["AUDITWIRE_INGEST_URL"] + "/v1/gitlab", os.environ["AUDITWIRE_INGEST_TOKEN"]
-    pace, deadline, failed = Pace(rate), time.monotonic() + 600, 0
+    pace, failed = Pace(rate), 0
     headers = {"X-Gitlab-Event-Streaming-Token": token, "Content-Type": "application/x-www-form-urlencoded"}
-    bodies = [[gitlab.event(seed, i) for i in range(at, min(at + batch, count))] for at in range(0, count, batch)]
 
     def post(body: list[dict[str, object]]) -> bool:
-        content, wait = json.dumps(body).encode(), 0.1
+        content, wait, deadline = json.dumps(body).encode(), 0.1, time.monotonic() + 600
         while time.monotonic() < deadline:
             try:
                 if client.post(url, content=content, headers=headers).is_success:
@@ -88,16 +96,24 @@ def receiver(count: int, seed: int, rate: float, out: Path, batch: int = 20) -> 
         return False
 
     with out.open("w", encoding="utf-8") as file, httpx.Client(timeout=30) as client, ThreadPoolExecutor(8) as pool:
-        tasks = []
-        for body in bodies:
+        tasks = deque[tuple[list[dict[str, object]], Future[bool]]]()
+
+        def settle() -> int:
+            body, task = tasks.popleft()
+            if not task.result():
+                return len(body)
+            file.writelines(f"acknowledged demo {gitlab.event_id(e)}\n" for e in body)
+            return 0
+
+        for at in range(0, count, batch):
+            body = [gitlab.event(seed, i) for i in range(at, min(at + batch, count))]
             file.writelines(f"attempted demo {gitlab.event_id(e)}\n" for e in body)
             tasks.append((body, pool.submit(post, body)))
             pace.step(len(body))
-        for body, task in tasks:
-            if task.result():
-                file.writelines(f"acknowledged demo {gitlab.event_id(e)}\n" for e in body)
-            else:
-                failed += len(body)
+            while tasks and (tasks[0][1].done() or len(tasks) > UNDER_WAY):
+                failed += settle()
+        while tasks:
+            failed += settle()
     return failed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +86,21 @@ def claims(files: Iterable[Path]) -> Claims:
             kind, _, identity = line.partition(" ")
             (found.attempted if kind == "attempted" else found.acknowledged).add(identity)
     return found
+
+
+def account(files: Iterable[Path], stored: Sequence[str]) -> dict[str, int]:
+    """The claims against the identities that are stored: how many are lost, invented (nobody sent them) or there twice."""
+    said, have = claims(files), set(stored)
+    probes = {identity for identity in have if identity.startswith("probe ")}
+    return {
+        "attempted": len(said.attempted),
+        "acknowledged": len(said.acknowledged),
+        "stored": len(stored),
+        "probes": len(probes),
+        "lost": len(said.acknowledged - have),
+        "invented": len(have - said.attempted - probes),
+        "twice": len(stored) - len(have),
+    }
 
 
 def identities(batches: Iterable[pa.RecordBatch]) -> Iterator[str]:

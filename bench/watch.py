@@ -6,9 +6,11 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpx
+import numpy as np
 import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -21,6 +23,44 @@ STAGES = {"processor": "raw", "clickhouse-sink": "events", "archive-sink": "even
 
 
 @dataclass
+class Memory:
+    """Resident megabytes (10⁶ bytes) of processes with their children over time; ``pids`` says each time which they are."""
+
+    pids: Callable[[], Mapping[str, int | None]]
+    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Note them now."""
+        now = time.monotonic()
+        for name, pid in self.pids().items():
+            size = resident(pid) if pid is not None else 0.0
+            if size:
+                self.series.setdefault(name, []).append((now, size))
+
+    def between(self, begin: float, end: float) -> dict[str, dict[str, float]]:
+        """For each process: megabytes first, at most and last, and how many a minute they grew in the second half."""
+        made = {}
+        for name, seen in self.series.items():
+            part = [(at, size) for at, size in seen if begin <= at <= end]
+            if len(part) > 3:
+                times, sizes = zip(*part, strict=True)
+                half = len(part) // 2
+                growth = np.polyfit(times[half:], sizes[half:], 1)[0] * 60
+                figures = {"first": sizes[0], "most": max(sizes), "last": sizes[-1], "growth_a_minute": float(growth)}
+                made[name] = {key: round(value, 1) for key, value in figures.items()}
+        return made
+
+
+def resident(pid: int) -> float:
+    """Resident megabytes of a process and its children; 0 where it has ended."""
+    try:
+        process = psutil.Process(pid)
+        return float(sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))) / 1e6
+    except psutil.Error:
+        return 0.0
+
+
+@dataclass
 class Offsets:
     """Total committed offset of each stage over time, and what it has to reach. ``values``: of a user who may read the topics."""
 
@@ -28,6 +68,7 @@ class Offsets:
     series: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: {s: [] for s in STAGES})
 
     def __post_init__(self) -> None:
+        self._behind = dict.fromkeys(STAGES, 0)
         cluster, namespace = cluster_of(dict(self.values)), self.values.namespace
         self._clients = {s: Consumer(consumer_config(cluster, f"{namespace}-{s}")) for s in STAGES}
         found = next(iter(self._clients.values())).list_topics(f"{namespace}.raw", timeout=30)
@@ -40,6 +81,16 @@ class Offsets:
         except (KafkaException, ReadError):
             return False
         return all(level)
+
+    def behind(self) -> dict[str, int]:
+        """From where each stage stands to the end of its input, in offsets, markers included; the last known without Kafka."""
+        for stage in STAGES:
+            with suppress(KafkaException):
+                done = self._clients[stage].committed(
+                    [TopicPartition(self._input(stage), p) for p in self._partitions], timeout=5
+                )
+                self._behind[stage] = sum(self.ends(stage)) - sum(max(0, p.offset) for p in done)
+        return dict(self._behind)
 
     def ends(self, stage: str) -> list[int]:
         """The end of each partition of a stage's input. Raises KafkaException."""
