@@ -25,7 +25,8 @@ from pipeline.sink.loop import STALLED_SECONDS, until_signalled
 
 log = logging.getLogger(__name__)
 PART, SINK = "ledger-sink", "ledger"
-MOST = 2000  # records an insert, and held
+MOST, POLLED = 10_000, 200  # rows and items of lists held, and so an insert; records a poll, which have 2 MB at most
+FETCH_BYTES = 8 << 20
 POLL_SECONDS, FIRST_WAIT, LONGEST_WAIT = 0.5, 0.2, 15.0
 Write = Callable[[str, Sequence[Entry]], None]
 CAUSES: dict[type[Exception], str] = {ClickHouseError: "store", CommitError: "commit", LogError: "log"}
@@ -136,7 +137,7 @@ class LedgerSink:
             except DecodeError as exc:
                 self._halt(lane, f"offset {offset} is {exc}: upgrade this part if a newer processor runs, else run fsck")
                 return
-            lane.held.append(Entry(self._log.topic_id, lane.partition, offset, timestamp, record))
+            lane.held.append(Entry(self._log.topic_id, lane.partition, offset, timestamp, tables.needed(record)))
             lane.position = offset + 1
         lane.position = max(lane.position, chunk.reached or 0)
         self._hold_back()
@@ -151,6 +152,7 @@ class LedgerSink:
                     found = None
                 lane.position = lane.committed = self._log.bounds(lane.partition)[0] if found is None else found[0]
                 self._log.start(lane.partition, lane.position)
+                self._log.pause(lane.partition, self._full)
 
     def _flush(self) -> None:
         entries = [entry for lane in self._lanes.values() for entry in lane.held]
@@ -176,7 +178,7 @@ class LedgerSink:
 
     def _hold_back(self) -> None:
         """No more is fetched while more than enough is held, such as when the server does not take it."""
-        full = sum(len(lane.held) for lane in self._lanes.values()) >= MOST
+        full = sum(entry.size for lane in self._lanes.values() for entry in lane.held) >= MOST
         if full != self._full:
             self._full = full
             for lane in self._lanes.values():
@@ -231,5 +233,5 @@ def run(values: settings.LedgerSink, safety: Safety | None = None, points: Calla
 def _source(values: settings.LedgerSink) -> KafkaPartitions:
     cluster, topic = cluster_of(values.model_dump()), f"{values.namespace}.ledger"
     config = sink_config(cluster, f"{values.namespace}-{PART}", "classic", values.session_timeout_ms)
-    slow = {"fetch.wait.max.ms": 500, "queued.max.messages.kbytes": 8192}
-    return KafkaPartitions(cluster, {**config, **slow}, topic, topic_id_of(cluster, topic), MOST)
+    slow = {"fetch.wait.max.ms": 500, "fetch.max.bytes": FETCH_BYTES, "queued.max.messages.kbytes": FETCH_BYTES >> 10}
+    return KafkaPartitions(cluster, {**config, **slow}, topic, topic_id_of(cluster, topic), POLLED)

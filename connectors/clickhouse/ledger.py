@@ -39,6 +39,7 @@ _COPIED = [
 LEDGER = pa.schema([*_PLACE, *_COPIED, ("checksum", pa.uint64())])
 _INTERVAL = [("tenant_id", pa.string()), ("producer_id", pa.string()), ("producer_epoch", pa.int64())]
 SEQUENCES = pa.schema([*_INTERVAL, ("kind", pa.string()), ("first", pa.int64()), ("last", pa.int64()), *_PLACE])
+_NEEDED = (*(name for name, _ in _COPIED), "checksum", *KINDS)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Entry:
     timestamp: int
     record: dict[str, Any]
 
+    @property
+    def size(self) -> int:
+        """Rows that it makes in both tables, and the items in its lists: what it takes in memory goes with it."""
+        return 1 + sum(len(self.record[name]) for name in (*KINDS, "reasons", "resolved"))
+
     def place(self) -> dict[str, Any]:
         return {
             "kafka_topic_id": self.topic_id,
@@ -58,6 +64,11 @@ class Entry:
             "kafka_offset": self.offset,
             "kafka_timestamp": self.timestamp,
         }
+
+
+def needed(record: dict[str, Any]) -> dict[str, Any]:
+    """The fields that rows are made of. The rest, deduplication's hashes and snapshots, is nearly all of a record."""
+    return {name: record[name] for name in _NEEDED}
 
 
 def ledger_rows(entries: Sequence[Entry]) -> pa.RecordBatch:
