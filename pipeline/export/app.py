@@ -125,6 +125,7 @@ def run(values: settings.Export) -> int:
         signal.signal(number, lambda *_: None)  # uvicorn raises it a second time, after its own end
     scheduler = Scheduler(connected, Principals(values.principals_file), worker.wake)
     helpers = (worker, scheduler.ticker, Janitor(connected).ticker)
+    connected.trail.start()
     for helper in helpers:
         helper.start()
     try:

@@ -110,7 +110,9 @@ class Worker:
         asked = self._asked
         if self.problem is None and asked and time.monotonic() - asked > 15.0:
             return f"PostgreSQL has not answered for {time.monotonic() - asked:.0f} s: is it up?"
-        return self.problem if self._thread.is_alive() else "the thread that works on extracts has ended: restart the service"
+        if not self._thread.is_alive():
+            return "the thread that works on extracts has ended: restart the service"
+        return self.problem or self._stores.trail.healthy()
 
     def _run(self) -> None:
         while not self._stop.is_set():

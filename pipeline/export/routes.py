@@ -181,7 +181,7 @@ def download(
     summary="Is the service well?",
 )
 def healthz(made: Made) -> JSONResponse:
-    """200 while the worker gets at its queue; else 503 with the reason."""
+    """200 while the worker gets at its queue, and once the audit trail has reached Kafka; else 503 with the reason."""
     wrong = made.worker.healthy()
     return JSONResponse({"part": "export", "healthy": wrong is None, "reason": wrong or ""}, 503 if wrong else 200)
 

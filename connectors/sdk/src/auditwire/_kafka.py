@@ -112,6 +112,15 @@ class KafkaTransport:
             self._give_up(running)
             self.send(key, value, report)  # ends: a new one is made at ever longer intervals
 
+    def reach(self, timeout: float) -> None:
+        """Return once a broker has told where the topic is, within ``timeout`` seconds. Raises DeliveryError, ClosedError."""
+        try:
+            found = (self._running or self._start()).producer.list_topics(self.topic, timeout).topics[self.topic].error
+        except KafkaException as error:
+            raise DeliveryError(self._problem or self._meaning(error.args[0])) from None
+        if found is not None:
+            raise DeliveryError(self._explained(found))
+
     def flush(self, timeout: float) -> int:
         """See Transport."""
         until = time.monotonic() + timeout
@@ -145,8 +154,7 @@ class KafkaTransport:
         for one in [*self._ending, *([self._running] if self._running else [])]:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(one.producer))
         self._lock = threading.Lock()
-        self._running, self._ending, self._failures = None, [], 0
-        self._problem = ""
+        self._running, self._ending, self._failures, self._problem = None, [], 0, ""
 
     def _start(self) -> _Running:
         with self._lock:
