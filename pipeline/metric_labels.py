@@ -84,6 +84,7 @@ _UNITS = {
     "_up": "0 or 1",
     "_halted": "0 or 1",
     "_blocked": "0 or 1",
+    "_capped": "0 or 1",
     "_stalled": "0 or 1",
     "_revision": "revision",
 }

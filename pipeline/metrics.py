@@ -34,7 +34,10 @@ OWNED = Gauge("auditwire_partitions_owned", "Partitions that this process has no
 
 INGEST_REQUESTS = Counter("auditwire_ingest_requests_total", "Requests answered by the receiver.", ["route", "status"])
 INGEST_SECONDS = Histogram(
-    "auditwire_ingest_seconds", "Time from a request's head to its answer, Kafka's yes included.", ["route"], buckets=SECONDS
+    "auditwire_ingest_seconds",
+    "Time from a request's head to its answer, the yes of Kafka or the spool included.",
+    ["route"],
+    buckets=SECONDS,
 )
 INGEST_EVENTS = Counter(
     "auditwire_ingest_events_total", "Events that the receiver acknowledged: Kafka, or its own spool, has them.", ["route"]
@@ -50,7 +53,9 @@ INGEST_UNCONFIRMED = Counter(
     "Events and rejects that Kafka, or the spool, did not confirm in time: answered with 503, sent again.",
 )
 INGEST_SPOOL_RECORDS = Gauge("auditwire_ingest_spool_records", "Records in the receiver's spool that Kafka does not have yet.")
-INGEST_SPOOL_BYTES = Gauge("auditwire_ingest_spool_bytes", "Bytes of the files that hold them; 0 where nothing waits.")
+INGEST_SPOOL_BYTES = Gauge(
+    "auditwire_ingest_spool_bytes", "Bytes of the spool's files that hold records which Kafka does not have yet; 0 without any."
+)
 INGEST_SPOOL_LIMIT = Gauge("auditwire_ingest_spool_limit_bytes", "AUDITWIRE_INGEST_SPOOL_MAX_BYTES; 0 without a spool.")
 INGEST_SPOOL_OLDEST = Gauge("auditwire_ingest_spool_oldest_seconds", "How long the oldest record waits in the spool for Kafka.")
 INGEST_SPOOL_APPENDED = Counter("auditwire_ingest_spool_appended_total", "Records that the spool took, durably.")
@@ -180,7 +185,11 @@ SINK_RETRIES = Counter(
 )
 SINK_FENCED = Counter("auditwire_sink_fenced_total", "Writes refused because another owner had taken over.", ["sink"])
 SINK_WRITE_SECONDS = Histogram("auditwire_sink_write_seconds", "Time to write a range and read it back, seconds.", ["sink"])
-SINK_LAG = Gauge("auditwire_sink_lag", "Positions of the clean topic not yet stored and committed.", ["sink", "partition"])
+SINK_LAG = Gauge(
+    "auditwire_sink_lag",
+    "Positions of the topic that the sink reads (clean or ledger) not yet stored and committed.",
+    ["sink", "partition"],
+)
 SINK_HALTED = Gauge("auditwire_sink_halted", "1 where a partition stopped until a person decides.", ["sink", "partition"])
 
 LEDGER_RECORDS = Counter("auditwire_ledger_sink_records_total", "Ledger records written into the tables and committed.")

@@ -109,7 +109,11 @@ class Ingest(Common, Sealing):
         "of its own. Empty: no spool, acknowledged is what Kafka has.",
         "",
     )
-    spool_max_bytes: int = setting("INGEST_SPOOL_MAX_BYTES", "Most bytes in that folder; more is a 503.", 1 << 30)
+    spool_max_bytes: int = setting(
+        "INGEST_SPOOL_MAX_BYTES",
+        "Most bytes of what waits there for Kafka; more is a 503. What Kafka refuses for good may take as many again.",
+        1 << 30,
+    )
 
 
 class Retention(BaseModel):
