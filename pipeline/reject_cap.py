@@ -18,14 +18,14 @@ class RejectCap:
     def __init__(self, ratio: float, sample: int) -> None:
         self._ratio, self._sample = ratio, sample
         self._batches: deque[tuple[float, int, int]] = deque()  # time, read, rejected
+        self._read = self._rejected = 0  # of all these batches
         self.tripped = ""
 
     def check(self, now: float, read: int, rejected: int) -> str:
         """Empty where the batch may go on, else what to do: nothing of it must be written."""
         while self._batches and self._batches[0][0] < now - WINDOW_SECONDS:
-            self._batches.popleft()
-        total = read + sum(batch[1] for batch in self._batches)
-        bad = rejected + sum(batch[2] for batch in self._batches)
+            self._count(self._batches.popleft(), -1)
+        total, bad = self._read + read, self._rejected + rejected
         if not self.tripped and rejected and total >= self._sample and bad > self._ratio * total:
             self.tripped = (
                 f"{bad} of the last {total} raw records are no events that can be read, more than "
@@ -37,3 +37,8 @@ class RejectCap:
     def note(self, now: float, read: int, rejected: int) -> None:
         """The batch is committed."""
         self._batches.append((now, read, rejected))
+        self._count(self._batches[-1], 1)
+
+    def _count(self, batch: tuple[float, int, int], sign: int) -> None:
+        self._read += sign * batch[1]
+        self._rejected += sign * batch[2]
