@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from auditwire._errors import ClosedError, SpoolError, SpoolFullError
 from auditwire._spool import Spool
@@ -18,7 +18,7 @@ from connectors.spool_refused import Refused
 logger = logging.getLogger(__name__)
 WRITERS = 16  # appends at once, which share an fsync
 BATCH_RECORDS, BATCH_BYTES = 2000, 4 << 20
-REFUSAL_SECONDS = 30.0  # how long one failure of the disk counts as being unwell
+REFUSAL_SECONDS = 30.0  # how long one failure of the disk counts as being unwell; one for want of room until room was made
 NEARLY_FULL = 64 << 10
 REFUSED = "Kafka refuses %d records for topic %s for good (the largest has %d bytes); they are kept in %s: see the runbook"
 STUCK_SECONDS = 60.0  # how long the head of the spool may wait until that is said
@@ -35,6 +35,17 @@ class Onward(Outbox, Protocol):
     broken: asyncio.Event
 
     def close(self, seconds: float = 10.0) -> int: ...
+
+
+class _Refusal(NamedTuple):
+    """An append that failed. ``full_at``: up to where the spool was sent when it had no room; None: it failed otherwise."""
+
+    at: float
+    why: str
+    full_at: int | None
+
+    def counts(self, sent: int) -> bool:
+        return self.full_at in (None, sent) and time.monotonic() - self.at < REFUSAL_SECONDS
 
 
 class SpoolOutbox:
@@ -61,7 +72,7 @@ class SpoolOutbox:
         self._onward = onward()
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="spool-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
-        self._refused: tuple[float, str] | None = None
+        self._refused: _Refusal | None = None
         self._why = self._broken = ""
         self._left: list[Waiting] = []
         self._end = 0
@@ -81,8 +92,9 @@ class SpoolOutbox:
             raise NotKept(self._broken)
         loop = asyncio.get_running_loop()
         items = [(record.key, record.value, record.topic) for record in records]
+        before = self._spool.done_position
         work = self._writers.submit(self._spool.append, items)
-        work.add_done_callback(lambda done: loop.call_soon_threadsafe(self._appended, done, settled))
+        work.add_done_callback(lambda done: loop.call_soon_threadsafe(self._appended, done, settled, before))
         if not self._wait:
             return
         try:
@@ -100,8 +112,8 @@ class SpoolOutbox:
         records, size = self._spool.pending
         if records and size > self._spool.max_bytes - NEARLY_FULL:
             return f"the spool {self._spool.path} is full: {self.note()}"
-        if self._refused and time.monotonic() - self._refused[0] < REFUSAL_SECONDS:
-            return self._refused[1]
+        if self._refused and self._refused.counts(self._spool.done_position):
+            return self._refused.why
         return None
 
     def note(self) -> str:
@@ -131,10 +143,11 @@ class SpoolOutbox:
         self._reader.shutdown(wait=False)
         return left
 
-    def _appended(self, done: Future[int], settled: Callable[[], None]) -> None:
+    def _appended(self, done: Future[int], settled: Callable[[], None], before: int) -> None:
         settled()
         exc = done.exception()
-        self._refused = None if exc is None else (time.monotonic(), str(exc))
+        full = before if isinstance(exc, SpoolFullError) else None
+        self._refused = None if exc is None else _Refusal(time.monotonic(), str(exc), full)
         if exc is not None and not isinstance(exc, (SpoolFullError, ClosedError)):
             logger.error("%s", exc)
 

@@ -39,7 +39,7 @@ def registry(answers: Answers) -> Iterator[SchemaRegistry]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         client = SchemaRegistry(f"http://127.0.0.1:{server.server_port}/")
         yield client

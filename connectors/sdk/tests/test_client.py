@@ -24,12 +24,9 @@ from auditwire import (
 from auditwire._direct import Control
 from auditwire._identity import new_event_id
 from auditwire.testing import RecordingTransport
+from tests.modes import client
 
 NUMBER_FIRST = Control(number_at_hand_over=False)
-
-
-def client(transport: RecordingTransport, **options: Any) -> AuditClient:
-    return AuditClient(transport, **{"service": "deploy", "tenant": "acme", **options})
 
 
 def numbers(transport: RecordingTransport) -> list[int]:
