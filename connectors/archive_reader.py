@@ -12,7 +12,7 @@ from connectors import manifest, parquet, positions
 from connectors.archive import held_in, object_metadata
 from connectors.manifest import Manifest, Part
 from connectors.positions import Positions
-from connectors.s3 import Bucket, Refused
+from connectors.s3 import Bucket, Missing, Refused
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ class ArchivedPartition:
 
     def _part(self, of: Manifest, part: Part) -> Positions:
         self.objects.add(part.key)
-        stored = self._bucket.head(part.key)
-        if stored is None:
+        try:
+            stored = self._bucket.download(part.key, self._copy)
+        except Missing:
             self.complaints.append(Complaint("missing_object", part.key, f"{part.count} events; its manifest is {of.key}"))
             return positions.empty()
         expected = {**object_metadata(of, part), "sha256": part.sha256}
         wrong = sorted(name for name, value in expected.items() if stored.metadata.get(name) != value)
         if wrong:
             self.complaints.append(Complaint("bad_metadata", part.key, f"differs from its manifest in {', '.join(wrong)}"))
-        self._bucket.download(part.key, self._copy)
         try:
             with self._copy.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:

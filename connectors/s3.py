@@ -50,6 +50,10 @@ class Refused(S3Error):  # noqa: N818
     """The store understood and said no; correct the settings or the rights."""
 
 
+class Missing(Refused):
+    """There is no such object, or a delete marker hides it."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """What the store says about the latest version of an object; ``metadata`` has lower-case names."""
@@ -132,15 +136,17 @@ class Bucket:
                 if _status(exc) == 404:
                     return None
                 raise
-        return Stored(key, found["ContentLength"], found["ETag"], found.get("VersionId", ""), found["Metadata"])
+        return _stored(key, found)
 
-    def download(self, key: str, path: Path, version: str | None = None) -> None:
-        """The object's bytes (latest version unless named) into a file, streamed."""
+    def download(self, key: str, path: Path, version: str | None = None) -> Stored:
+        """The object's bytes (latest version unless named) into a file, streamed; what `head` says of it. Raises Missing."""
         extra: dict[str, Any] = {"VersionId": version} if version else {}
-        with self._errors("read", key), path.open("wb") as out:
-            body = self._s3.get_object(Bucket=self.name, Key=key, **extra)["Body"]
-            for piece in body.iter_chunks(1 << 20):
-                out.write(piece)
+        with self._errors("read", key):
+            found = self._s3.get_object(Bucket=self.name, Key=key, **extra)
+            with path.open("wb") as out:
+                for piece in found["Body"].iter_chunks(1 << 20):
+                    out.write(piece)
+        return _stored(key, found)
 
     def read(self, key: str, version: str | None = None) -> bytes:
         """The bytes of a small object."""
@@ -258,6 +264,8 @@ class Bucket:
             kind, advice = Exists, "it exists already"
         elif status == 409:
             kind, advice = _BusyError, "a conflicting write is under way"
+        elif code == "NoSuchKey":
+            kind, advice = Missing, "there is no such object: look at its versions"
         elif status >= 500 or status in (408, 429) or code == "NoSuchUpload":
             kind, advice = Unavailable, "try again when it has recovered"
         elif code in WRONG_KEY:
@@ -271,6 +279,10 @@ class Bucket:
 
 class _BusyError(S3Error):
     """409: two writers of one key at once."""
+
+
+def _stored(key: str, found: Mapping[str, Any]) -> Stored:
+    return Stored(key, found["ContentLength"], found["ETag"], found.get("VersionId", ""), found["Metadata"])
 
 
 def _status(exc: ClientError) -> int:
