@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from connectors.clickhouse.client import Client
+from connectors.clickhouse.client import ClickHouseError, Client
 from pipeline.export.producer_rows import CLEAN, HELD, by_partition
 from pipeline.export.reading import LIMITS
 from pipeline.export.watermark import Complete
@@ -17,7 +17,8 @@ KEEP_SECONDS = 10.0
 
 @dataclass
 class Counted:
-    """An answer is kept for some seconds: it counts every event of every tenant. Safe from many threads.
+    """An answer is kept for some seconds: it counts every event of every tenant. Who waited for one that failed hears the same,
+    so that a server in trouble is not asked by each of them in turn. Safe from many threads.
 
     Exact as long as nothing deletes events: what will must take them out of the ledger's number too.
     """
@@ -27,12 +28,21 @@ class Counted:
     keep: float = KEEP_SECONDS
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _last: tuple[float, str | None] | None = None
+    _failed: tuple[float, ClickHouseError] | None = None
 
     def problem(self, complete: Complete, topic_id: str, ends: Mapping[int, int]) -> str | None:
         """None, or what differs and what to do. ``topic_id``, ``ends``: of the ledger. Raises ClickHouseError."""
+        asked = time.monotonic()
         with self._lock:
-            if self._last is None or time.monotonic() - self._last[0] > self.keep:
-                self._last = time.monotonic(), self._counted(complete, topic_id, ends)
+            if self._failed is not None and self._failed[0] > asked:
+                raise self._failed[1]
+            if self._last is None or asked - self._last[0] > self.keep:
+                try:
+                    found = self._counted(complete, topic_id, ends)
+                except ClickHouseError as exc:
+                    self._failed = time.monotonic(), exc
+                    raise
+                self._last = time.monotonic(), found
             return self._last[1]
 
     def _counted(self, complete: Complete, topic_id: str, ends: Mapping[int, int]) -> str | None:
