@@ -78,11 +78,12 @@ def sink_config(
     cluster: Cluster, group: str, protocol: Literal["classic", "consumer"], session_timeout_ms: int, **extra: Any
 ) -> Config:
     """Settings of a sink's consumer."""
-    member: Config = (
-        {"group_protocol": "consumer"}
-        if protocol == "consumer"
-        else {"partition_assignment_strategy": "cooperative-sticky", "session_timeout_ms": session_timeout_ms}
-    )
+    classic: Config = {
+        "partition_assignment_strategy": "cooperative-sticky",
+        "session_timeout_ms": session_timeout_ms,
+        "heartbeat_interval_ms": min(3000, session_timeout_ms // 3),  # two may be lost
+    }
+    member: Config = {"group_protocol": "consumer"} if protocol == "consumer" else classic
     return consumer_config(
         cluster,
         group,

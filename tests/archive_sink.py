@@ -19,7 +19,7 @@ from connectors import avro, parquet
 from pipeline import settings
 from tests import archive_bucket
 from tests.archive_rows import columns
-from tests.sinks import ROOT, CleanTopic, Difference, Key
+from tests.sinks import ROOT, SESSION_TIMEOUT_MS, CleanTopic, Difference, Key
 from tests.space import Space
 from tests.waiting import until
 
@@ -51,7 +51,7 @@ class ArchiveProcess:
     def start(self) -> ArchiveProcess:
         mark = time.monotonic_ns()
         values = {
-            "ARCHIVE_SINK_SESSION_TIMEOUT_MS": 6000,
+            "ARCHIVE_SINK_SESSION_TIMEOUT_MS": SESSION_TIMEOUT_MS,
             "ARCHIVE_SINK_FLUSH_SECONDS": 0.5,
             "ARCHIVE_SINK_SPILL_DIR": self.space.folder / f"spill-{mark}",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +21,10 @@ def strike(number: int) -> None:
 
 
 class Points:
-    """A hook for named points, told by ``faults`` such as ``kill@planned:2``: the signal when POINT comes for the Nth time."""
+    """A hook for named points, told by ``faults`` such as ``kill@planned:2``: the signal when POINT comes for the Nth time.
+
+    A process that was stopped says on stderr at which points it comes by after it was woken: ``woken: written``.
+    """
 
     def __init__(self, faults: Sequence[str]) -> None:
         self._wanted = {}
@@ -31,10 +35,15 @@ class Points:
                 self._wanted[point, int(nth)] = SIGNALS[what]
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._woken = False
 
     def __call__(self, point: str) -> None:
         with self._lock:
             self._seen[point] += 1
             number = self._wanted.get((point, self._seen[point]))
+        if self._woken:
+            sys.stderr.write(f"woken: {point}\n")
+            sys.stderr.flush()
         if number is not None:
             strike(number)
+            self._woken = True

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from tests.space import Space
 from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
+SESSION_TIMEOUT_MS = 2500  # no longer than the next process needs to start, so that it waits for nobody
 Key = tuple[int, int, int]  # partition, offset, digest
 
 
@@ -128,6 +129,10 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.missing or self.extra or self.doubled)
 
+    def beyond_repair(self, committed: Mapping[int, int]) -> set[Key]:
+        """What no sink may leave even in the moment it is killed: what is extra, double, or missing though it is committed."""
+        return self.extra | self.doubled | {key for key in self.missing if key[1] < committed.get(key[0], 0)}
+
     def __repr__(self) -> str:
         return f"{len(self.missing)} missing, {len(self.extra)} extra, {len(self.doubled)} doubled"
 
@@ -148,7 +153,8 @@ class SinkProcess:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> SinkProcess:
-        values = {"CLICKHOUSE_SINK_SESSION_TIMEOUT_MS": 6000, "CLICKHOUSE_SINK_FLUSH_MS": 100, **self.overrides}
+        session = {"CLICKHOUSE_SINK_SESSION_TIMEOUT_MS": SESSION_TIMEOUT_MS}
+        values = {**session, "CLICKHOUSE_SINK_FLUSH_MS": 100, **self.overrides}
         self.env = self.space.part_env("clickhouse-sink", **values)
         log = (self.space.folder / f"sink-{time.monotonic_ns()}.log").open("wb")
         self.log = Path(log.name)
