@@ -176,13 +176,14 @@ class State:
         self._segments = segments
 
     def _merged(self, one: _Segment, other: _Segment) -> _Segment:
-        """Both, without what has left the window."""
-        hours = np.concatenate([one.hours, other.hours])
-        ids = np.concatenate([one.ids, other.ids])
-        contents = np.concatenate([one.contents, other.contents])
-        order = np.argsort(ids, kind="stable")
-        order = order[hours[order] >= self.hour - self.window]
-        return _Segment(ids[order], contents[order], hours[order])
+        """Both, without what has left the window. Column by column: all at once would take four times what is held."""
+        order = np.argsort(np.concatenate([one.ids, other.ids]), kind="stable")
+        order = order[np.concatenate([one.hours, other.hours])[order] >= self.hour - self.window]
+        return _Segment(
+            np.concatenate([one.ids, other.ids])[order],
+            np.concatenate([one.contents, other.contents])[order],
+            np.concatenate([one.hours, other.hours])[order],
+        )
 
     def _expire(self) -> None:
         horizon = self.hour - self.window

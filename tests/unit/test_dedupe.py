@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,6 +177,22 @@ def test_memory_is_at_most_forty_bytes_an_identity(size: int) -> None:
         state.remember(entry)
     assert len(state) == size
     assert state.nbytes() <= 40 * size
+
+
+def test_a_merge_takes_little_more_than_three_times_what_is_held() -> None:
+    state, worst = State(24), 0.0
+    tracemalloc.start()
+    try:
+        for end in range(2000, 258_001, 2000):  # the last one merges everything
+            identities = np.random.default_rng(end).bytes(16 * 2000)
+            tracemalloc.reset_peak()
+            entry = {"max_timestamp": HOUR_US, "end_offset": end, "resolved": [], "identities": identities, "sequences": []}
+            state.remember(entry)
+            worst = max(worst, tracemalloc.get_traced_memory()[1] / len(state)) if end > 200_000 else worst
+    finally:
+        tracemalloc.stop()
+    assert state.nbytes() == 20 * len(state)
+    assert 40 < worst < 70, f"{worst:.0f} bytes an identity"
 
 
 def test_prints_are_keyed_and_tell_identity_from_content() -> None:
