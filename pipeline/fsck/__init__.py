@@ -12,19 +12,17 @@ import sys
 from pipeline import settings
 from pipeline.fsck.findings import KINDS, Finding, Report
 
-__all__ = ["KINDS", "Finding", "Report", "add_arguments", "add_other_topics", "run"]
+__all__ = ["KINDS", "Finding", "Report", "add_arguments", "add_other_topics", "number", "run", "tell"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Exit code 0: everything agrees; 1: differences, each named; 2: wrong arguments, or a server does not answer."""
-    parser.add_argument("--partition", type=_offset, nargs="*", help="only these partitions (default: all)")
-    parser.add_argument("--since", type=_offset, default=0, metavar="OFFSET", help="first position (default 0)")
+    parser.add_argument("--partition", type=number, nargs="*", help="only these partitions (default: all)")
+    parser.add_argument("--since", type=number, default=0, metavar="OFFSET", help="first position (default 0)")
     parser.add_argument(
-        "--until", type=_offset, metavar="OFFSET", help="position to stop before (default: what each sink has committed)"
+        "--until", type=number, metavar="OFFSET", help="position to stop before (default: what each sink has committed)"
     )
-    parser.add_argument(
-        "--window", type=_offset, default=100_000, metavar="N", help="positions compared at once (default 100000)"
-    )
+    parser.add_argument("--window", type=number, default=100_000, metavar="N", help="positions compared at once (default 100000)")
     add_other_topics(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--progress", action="store_true", help="say on standard error how far it is")
@@ -49,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     values = settings.load(settings.Operator)
     scope = check.Scope(args.partition, args.since, args.until, max(1, args.window), tuple(args.other_topics))
     try:
-        with check.Checker(values, _tell if args.progress else lambda _: None) as checker:
+        with check.Checker(values, tell if args.progress else lambda _: None) as checker:
             report = checker.report(scope)
     except check.UNREACHABLE as exc:
         sys.stderr.write(f"auditwired fsck: {exc}\n")
@@ -58,12 +56,14 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.agrees else 1
 
 
-def _offset(text: str) -> int:
+def number(text: str) -> int:
+    """An argument from 0 on."""
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
     return int(text)
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Progress, on standard error."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -6,28 +6,27 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from pipeline import settings
-from pipeline.fsck import add_other_topics
+from pipeline.fsck import add_other_topics, number, tell
+
+__all__ = ["add_arguments", "run", "tell"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Exit code 0: rebuilt, and fsck agrees; 1: it does not, or something could not be rebuilt; 2: as for fsck."""
     sub = parser.add_subparsers(dest="store", required=True, metavar="STORE")
     clickhouse = sub.add_parser("clickhouse", help="events that are missing in ClickHouse, from the archive")
-    clickhouse.add_argument("--partition", type=_number, nargs="*", help="only these partitions (default: all)")
-    clickhouse.add_argument("--since", type=_number, default=0, metavar="OFFSET", help="first position (default 0)")
-    clickhouse.add_argument(
-        "--until", type=_number, metavar="OFFSET", help="position to stop before (default: as far as it goes)"
-    )
+    clickhouse.add_argument("--partition", type=number, nargs="*", help="only these partitions (default: all)")
+    clickhouse.add_argument("--since", type=number, default=0, metavar="OFFSET", help="first position (default 0)")
+    clickhouse.add_argument("--until", type=number, metavar="OFFSET", help="position to stop before (default: as far as it goes)")
     archive = sub.add_parser("archive", help="ranges and objects that are missing in the archive, from Kafka or ClickHouse")
-    archive.add_argument("--partition", type=_number, required=True, help="the partition that lost something")
-    archive.add_argument("--since", type=_number, required=True, metavar="OFFSET", help="first position")
-    archive.add_argument("--until", type=_number, required=True, metavar="OFFSET", help="position to stop before")
+    archive.add_argument("--partition", type=number, required=True, help="the partition that lost something")
+    archive.add_argument("--since", type=number, required=True, metavar="OFFSET", help="first position")
+    archive.add_argument("--until", type=number, required=True, metavar="OFFSET", help="position to stop before")
     for each in (clickhouse, archive):
         add_other_topics(each)
-        each.add_argument("--window", type=_number, default=100_000, metavar="N", help="positions at once (default 100000)")
+        each.add_argument("--window", type=number, default=100_000, metavar="N", help="positions at once (default 100000)")
         each.epilog = (
             "It goes on where it stopped when it is run again. Ends with `auditwired fsck` of the range. docs/rebuild.md"
         )
@@ -39,15 +38,3 @@ def run(args: argparse.Namespace) -> int:
 
     values, rights = settings.load(settings.Operator), settings.load(settings.Rebuild)
     return command.run(args, values, rights, tell)
-
-
-def tell(text: str) -> None:
-    """Progress, on standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-
-
-def _number(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
-    return int(text)
