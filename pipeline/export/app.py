@@ -6,6 +6,7 @@ import hmac
 import signal
 import socket
 import uuid
+from functools import partial
 from importlib.metadata import version
 
 import uvicorn
@@ -65,7 +66,7 @@ def stores(values: settings.Export, *, audited: bool = True, safety: Safety | No
         clickhouse=clickhouse,
         reader=client,
         bucket=bucket,
-        trail=audit.Trail(lambda: audit.connect(values), enabled=audited),
+        trail=audit.Trail(partial(audit.connect, values), enabled=audited),
         marks=lambda: kafka_marks.committed(cluster, f"{values.namespace}-clickhouse-sink", topic),
         complete_until=watermark.complete_until,
         complete=watermark.now,

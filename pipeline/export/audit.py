@@ -29,11 +29,11 @@ Line = tuple[AuditClient, KafkaTransport]
 class Trail:
     """Records audit events and waits until they are durable; fails closed. Safe from many threads.
 
-    ``enabled=False`` records nothing: for negative tests only.
+    ``patience``: seconds that a request waits. ``enabled=False`` records nothing: for negative tests only.
     """
 
-    def __init__(self, connect: Callable[[], Line], *, enabled: bool = True) -> None:
-        self._connect, self._enabled = connect, enabled
+    def __init__(self, connect: Callable[[float], Line], *, patience: float = REQUEST_SECONDS, enabled: bool = True) -> None:
+        self._connect, self._patience, self._enabled = connect, patience, enabled
         self._lock = threading.Lock()
         self._line: Line | None = None
         self._stop = threading.Event()
@@ -50,16 +50,17 @@ class Trail:
         """None, or in one sentence why no request can be recorded since `start`. Once Kafka has answered it is None for good."""
         return f"the audit trail is not connected to Kafka yet: {self._missing}" if self._missing else None
 
-    def record(self, event_type: str, tenant: str, timeout: float = REQUEST_SECONDS, **fields: Any) -> None:
-        """Return means that every in-sync replica has it. Raises UnavailableError where that is not so in ``timeout`` seconds (>= 5).
+    def record(self, event_type: str, tenant: str, timeout: float | None = None, **fields: Any) -> None:
+        """Return means that every in-sync replica has it. Raises UnavailableError where that is not so in time.
 
-        ``fields`` are those of `auditwire.AuditEvent`; an event that was not confirmed may still be stored later.
+        ``timeout``: seconds, where it is to wait longer than a request. ``fields`` are those of `auditwire.AuditEvent`; an event
+        that was not confirmed may still be stored later.
         """
         if not self._enabled:
             return
         event = AuditEvent(event_type=event_type, tenant_id=tenant, **{"target_type": "extract", **fields})
         try:
-            _recorded(self._ready(timeout)[0], event, timeout)
+            _recorded(self._ready()[0], event, timeout or self._patience)
         except AuditwireError as exc:
             log.error("%s was not recorded: %s", event_type, exc)  # noqa: TRY400  its text says all
             raise UnavailableError(
@@ -76,14 +77,14 @@ class Trail:
             line, self._line = self._line, None
         if line is not None:
             with suppress(AuditwireError):
-                line[0].close(REQUEST_SECONDS)
+                line[0].close(self._patience)
 
-    def _ready(self, timeout: float) -> Line:
-        with self._held(timeout):
+    def _ready(self) -> Line:
+        with self._held(self._patience):
             if self._stop.is_set():
                 raise ClosedError("the service ends: ask another instance, or again when it runs")
             if self._line is None:
-                self._line = self._connect()
+                self._line = self._connect(self._patience)
             return self._line
 
     @contextmanager
@@ -98,7 +99,7 @@ class Trail:
     def _reach(self) -> None:
         while not self._stop.is_set():
             try:
-                self._ready(REQUEST_SECONDS)[1].reach(TRY_SECONDS)
+                self._ready()[1].reach(TRY_SECONDS)
             except AuditwireError as exc:
                 if str(exc) != self._missing:
                     log.warning("the audit trail is not connected to Kafka yet: %s", exc)
@@ -125,7 +126,7 @@ def _recorded(client: AuditClient, event: AuditEvent, timeout: float) -> None:
         late.receipt.wait(left)
 
 
-def connect(values: settings.Export) -> Line:
+def connect(values: settings.Export, patience: float = REQUEST_SECONDS) -> Line:
     """A client that writes the raw topic as the export service's own Kafka user, and its transport. Raises AuditwireError."""
     transport = KafkaTransport(
         topic=f"{values.namespace}.raw",
@@ -136,9 +137,9 @@ def connect(values: settings.Export) -> Line:
         username=values.kafka_username,
         password=values.kafka_password.get_secret_value(),
         delivery_timeout=JOB_SECONDS,
-        connect_timeout=REQUEST_SECONDS,
+        connect_timeout=patience,
     )
-    made = AuditClient(transport, service="auditwire-export", tenant=OWN_TENANT, mode="blocking", deadline=REQUEST_SECONDS)
+    made = AuditClient(transport, service="auditwire-export", tenant=OWN_TENANT, mode="blocking", deadline=patience)
     return made, transport
 
 

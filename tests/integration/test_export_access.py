@@ -6,6 +6,8 @@ import hashlib
 import io
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +222,7 @@ def test_without_the_trail_nothing_is_recorded(space: Space, audited: bool) -> N
 
 def test_what_cannot_be_recorded_is_not_served(space: Space) -> None:
     values = space.settings(settings.Export, EXPORT_KAFKA_PASSWORD="wrong")
-    connected = stores(values)
+    connected = replace(stores(values), trail=audit.Trail(partial(audit.connect, values), patience=1.0))
     app = create_app(values, connected, Worker(connected))
     headers = {"Authorization": f"Bearer {TOKENS[OLGA]}"}
     open_jobs = connected.jobs.use(OLGA).open

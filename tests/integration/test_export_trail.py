@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -31,7 +32,7 @@ def space(new_space: Callable[[], Space]) -> Space:
 def through(space: Space, relay: Wire) -> Iterator[Trail]:
     """A trail whose first way to Kafka is the relay."""
     values = space.settings(settings.Export, KAFKA_BOOTSTRAP=f"127.0.0.1:{relay.port}")
-    trail = Trail(lambda: audit.connect(values))
+    trail = Trail(partial(audit.connect, values), patience=2.0)
     try:
         yield trail
     finally:
