@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import httpx
+
+_trusted = cache(httpx.create_ssl_context)  # reading the certificates takes longer than a request
 
 
 class RegistryError(Exception):
@@ -25,7 +28,10 @@ class SchemaRegistry:
     def __init__(self, url: str, timeout: float = 10.0) -> None:
         self.url = url.rstrip("/")
         self._http = httpx.Client(
-            base_url=self.url, timeout=timeout, headers={"Content-Type": "application/vnd.schemaregistry.v1+json"}
+            base_url=self.url,
+            timeout=timeout,
+            headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
+            verify=_trusted(),
         )
         self._by_id: dict[int, str] = {}
 

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import httpx
@@ -28,6 +29,7 @@ HINTS = {
     497: " (the user lacks a right: docs/operations.md lists what each ClickHouse user may)",
 }
 Points = Callable[[str], None]
+_trusted = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading the certificates takes longer than a query
 
 
 class ClickHouseError(Exception):
@@ -72,7 +74,11 @@ class Client:
         self.url, self.user = url.rstrip("/"), user
         headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
         self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=httpx.Timeout(timeout, connect=5.0), trust_env=False
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx.Timeout(timeout, connect=5.0),
+            trust_env=False,
+            verify=_trusted(),
         )
         self._sockets: list[socket.socket] = []
         self._traced = {"trace": self._connected}
