@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+import psycopg
 import pytest
+from psycopg import sql
 
-from infra.stack import Stack, holder
+from infra.stack import Stack, env, holder
 from infra.stack.server import base_environment
 from infra.stack.stack import CHECKOUT, tail
 from tests import space
@@ -48,6 +50,7 @@ def stack(run_folder: Path) -> Stack:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (directory / holder.READY).exists():
             _hold(directory)
+            _without_fsync(Stack(directory, namespaces=space.POOL, fast_jvm=True))
     return Stack(directory, namespaces=space.POOL, fast_jvm=True)
 
 
@@ -70,6 +73,14 @@ def _hold(directory: Path) -> None:
             pytest.exit(f"The local stack does not start. {tail(log, 30)}", returncode=3)
         time.sleep(0.05)
     process.returncode = 0  # it ends by itself after this run: nobody waits for it
+
+
+def _without_fsync(stack: Stack) -> None:
+    """PostgreSQL need not outlive this machine; with fsync it writes a database to the disk whenever a test drops its own."""
+    with psycopg.connect(env.postgres_dsn(stack.state, "postgres", "postgres"), autocommit=True) as db:
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            db.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(name)))
+        db.execute("SELECT pg_reload_conf()")
 
 
 LONG_FIRST = ("tests/faults", "tests/e2e", "tests/browser", "tests/integration", "tests/contracts", "connectors", "tests/unit")

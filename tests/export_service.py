@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString, Self
@@ -30,7 +30,7 @@ from connectors.clickhouse.client import Client
 from connectors.kafka import cluster_of, consumer_config
 from connectors.kafka_marks import MOVING
 from connectors.kafka_partitions import topic_id_of
-from infra.stack.server import base_environment
+from infra.stack.server import base_environment, http_status
 from infra.stack.stack import CHECKOUT, tail
 from pipeline import settings
 from pipeline.export import columns
@@ -78,11 +78,9 @@ class Running:
     def _wait(self) -> None:
         deadline = time.monotonic() + 60
         while True:
-            try:
-                if httpx.get(self.url + "/healthz", timeout=5).status_code == 200:
+            with suppress(OSError):
+                if http_status(self.url + "/healthz") == 200:
                     return
-            except httpx.HTTPError:
-                pass
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"the export service does not start. {tail(self.log, 30)}")
