@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connectors.clickhouse.client import ClickHouseError, Client
-from pipeline.export.producer_rows import CLEAN, HELD, by_partition
+from pipeline.export.producer_queries import CLEAN, HELD, by_partition
 from pipeline.export.reading import LIMITS
 from pipeline.export.watermark import Complete
 

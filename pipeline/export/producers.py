@@ -28,7 +28,7 @@ from pipeline.completeness import (
 )
 from pipeline.completeness_rows import Count, Gathered, drops
 from pipeline.export.counted import Counted
-from pipeline.export.producer_rows import (
+from pipeline.export.producer_queries import (
     ALL_LOSSES,
     BOUNDARIES,
     DROPS,
