@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import httpx
@@ -168,6 +168,15 @@ REFUSED = [
 """Must be an error."""
 
 
+HTTP = httpx.Client(timeout=60)  # one for all: each reads the certificates anew
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    HTTP.close()
+
+
 @pytest.fixture(scope="module")
 def world(new_space: Callable[[], Space]) -> Space:
     space = new_space()
@@ -188,7 +197,7 @@ def _ask(space: Space, sql: str, user: str = "analyst_demo") -> httpx.Response:
     """The answer as it is, errors too."""
     key = {"X-ClickHouse-User": user, "X-ClickHouse-Key": space.stack.state.secrets[f"clickhouse_{user}"]}
     url = f"{space.env['AUDITWIRE_CLICKHOUSE_URL']}/?database={space.name}"
-    return httpx.post(url, content=sql.replace("{database}", space.name), headers=key, timeout=60)
+    return HTTP.post(url, content=sql.replace("{database}", space.name), headers=key)
 
 
 @pytest.mark.parametrize("sql", READING + ERRORS)

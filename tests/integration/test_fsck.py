@@ -135,7 +135,7 @@ def test_tampering_with_the_archive_is_named(filled: Space, tmp_path: Path) -> N
         return table.set_column(table.schema.names.index("prompt"), table.schema.field("prompt"), prompts).slice(1)
 
     overwrite(filled, key, change, tmp_path / "copy")
-    assert found(filled) == {
+    assert looked(filled) == {
         ("missing_in_archive", offsets[0]),
         ("digest_differs", offsets[1]),
         ("bad_object", None),
@@ -150,7 +150,7 @@ def test_a_hidden_object_and_a_stray_one_are_named(filled: Space, tmp_path: Path
     archive_bucket.hide(filled, hidden)
     bucket.put(other.replace("class=standard", "class=stray"), tmp_path / "copy", {})
     bucket.put("events/notes.txt", tmp_path / "copy", {})
-    kinds = {kind for kind, _ in found(filled)}
+    kinds = {kind for kind, _ in looked(filled)}
     assert kinds == {"missing_in_archive", "missing_object", "hidden_object", "stray_object", "unknown_object"}
     assert looked(filled, Control(archive=False, objects=False)) == set(), "negative control: no other comparison sees it"
 
@@ -166,7 +166,7 @@ def test_manifests_that_lie_are_named(filled: Space, tmp_path: Path) -> None:
     bucket.put(f"{folder}/{int(end) + 5:020d}-{int(start) + 5:020d}.json", tmp_path / "shifted", {})
     (tmp_path / "broken").write_text("{")
     bucket.put(f"{folder}/{int(end) + 6:020d}-{int(start) + 6:020d}.json", tmp_path / "broken", {})
-    kinds = {kind for kind, _ in found(filled)}
+    kinds = {kind for kind, _ in looked(filled)}
     assert {"overlapping_ranges", "bad_manifest", "bad_metadata", "stored_twice"} <= kinds
 
 
@@ -258,7 +258,7 @@ def _covered(space: Space) -> set[tuple[str, int | None]]:
         end = consumer.get_watermark_offsets(TopicPartition(topic.name, 0), 20)[1]
         until(partial(_commits, consumer, TopicPartition(topic.name, 0, end)))
         consumer.close()
-    return found(space)
+    return looked(space)
 
 
 def _commits(consumer: Consumer, end: TopicPartition) -> bool:

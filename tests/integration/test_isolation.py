@@ -117,16 +117,16 @@ def test_both_tenants_see_their_own(service: Running, world: World) -> None:
 
 
 def test_without_the_check_of_the_tenant_it_shows(space: Space, service: Running, target: Target, secrets: set[str]) -> None:
-    """Negative control: the same requests of a principal to whom the other tenant was given."""
+    """Negative control: every fourth of the same requests, of a principal to whom the other tenant was given."""
     watch = Watch(secrets)
     isolation.principals(space, (OWN, OTHER))
     try:
         asks = [a for a in isolation_tricks.every(target) if a.method == "GET"]
-        for ask in asks:
+        for ask in asks[::4]:
             watch.http(isolation.send(service, ask))
     finally:
         isolation.principals(space)
-    assert len(watch.leaks) > 30
+    assert len(watch.leaks) > 10
     assert {kind.partition(":")[0] for kind, _ in watch.leaks} >= {"tenant parameter", "extracts id", "event id"}
 
 

@@ -28,21 +28,22 @@ def space(new_space: Callable[[], Space], world: World) -> Space:
     return made
 
 
-def ask(space: Space, watch: Watch, kind: str, sql: str, user: str) -> bool:
+def ask(http: httpx.Client, space: Space, watch: Watch, kind: str, sql: str, user: str) -> bool:
     """Whether it was answered."""
     key = {"X-ClickHouse-User": user, "X-ClickHouse-Key": space.stack.state.secrets[f"clickhouse_{user}"]}
     url = f"{space.env['AUDITWIRE_CLICKHOUSE_URL']}/?database={space.name}&param_tenant={OTHER}"
-    answer = httpx.post(url, content=sql, headers=key, timeout=60)
+    answer = http.post(url, content=sql, headers=key)
     answered = answer.is_success and "DB::Exception" not in answer.text[-2000:]
     watch.look(kind, "answered" if answered else "refused", sql, answer.text + str(answer.headers))
     return answered
 
 
-def everything(space: Space, world: World, watch: Watch, user: str) -> dict[str, bool]:
-    """All queries; whether each was answered."""
+def everything(space: Space, world: World, watch: Watch, user: str, every: int = 1) -> dict[str, bool]:
+    """All queries, or every so many-th; whether each was answered."""
     kinds = {"read": isolation_sql.reads(), "probe": isolation_sql.probes(), "elsewhere": isolation_sql.elsewhere()}
     queries = [(kind, sql) for kind, of in (kinds | {"by value": isolation_sql.by_value(world)}).items() for sql in of]
-    return {f"{kind}: {sql}": ask(space, watch, kind, sql, user) for kind, sql in queries}
+    with httpx.Client(timeout=60) as http:
+        return {f"{kind}: {sql}": ask(http, space, watch, kind, sql, user) for kind, sql in queries[::every]}
 
 
 def recorded(space: Space) -> int:
@@ -83,6 +84,7 @@ def test_each_left_out_function_is_not_called() -> None:
 def test_without_the_row_filter_the_same_queries_show_it(space: Space, world: World) -> None:
     """Negative control: the analyst of all tenants."""
     watch = Watch(world.secrets())
-    answered = everything(space, world, watch, "analyst")
-    assert len(watch.leaks) > 60
-    assert not answered["probe: SELECT throwIf(tenant_id != 'demo') FROM events"]
+    answered = everything(space, world, watch, "analyst", every=5)
+    assert len(watch.leaks) > 12
+    probes = [ok for query, ok in answered.items() if query.startswith("probe")]
+    assert probes and not any(probes)

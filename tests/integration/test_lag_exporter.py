@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from connectors import kafka_lag
 from connectors.kafka import cluster_of, consumer_config, producer_config
 from connectors.kafka_lag import LagError, Observer
 from connectors.kafka_trim import delete_before
@@ -161,7 +162,8 @@ def test_a_missing_topic_is_missing_partitions_and_a_missing_right_is_said(names
     assert sample("auditwire_topic_partitions_wanted", topic="events") == 4
 
 
-def test_an_exporter_that_sees_nothing_says_so(namespace: Space) -> None:
+def test_an_exporter_that_sees_nothing_says_so(namespace: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_lag, "ASK_SECONDS", 1.0)
     seen = exporter(namespace, KAFKA_BOOTSTRAP="127.0.0.1:1")
     seen.turn()
     assert seen.healthy() is None

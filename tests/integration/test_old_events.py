@@ -14,7 +14,7 @@ from connectors.kafka import cluster_of
 from connectors.kafka_trim import delete_before
 from pipeline import settings
 from tests import archive_bucket, old_events
-from tests.fsck_world import AccountedTopic, found, fsck, overwrite, query, store
+from tests.fsck_world import AccountedTopic, fsck, looked, overwrite, query, store
 from tests.space import Space
 
 OLD, NEW = 60, 40
@@ -57,7 +57,7 @@ def test_an_altered_old_event_is_found_wherever_it_is(upgraded: Space, tmp_path:
         f"ALTER TABLE {events} UPDATE event_digest = 1 WHERE kafka_offset = 30",
     ):
         query(upgraded, sql + " SETTINGS mutations_sync = 2")
-    assert found(upgraded) == {("digest_differs", 10), ("digest_differs", 20), ("stored_digest_differs", 30)}
+    assert looked(upgraded) == {("digest_differs", 10), ("digest_differs", 20), ("stored_digest_differs", 30)}
     key = next(key for key in archive_bucket.bucket(upgraded).keys("events/class=standard/") if key.endswith("-v72.parquet"))
     offsets: list[int] = []
 
@@ -68,7 +68,7 @@ def test_an_altered_old_event_is_found_wherever_it_is(upgraded: Space, tmp_path:
 
     overwrite(upgraded, key, change, tmp_path / "copy")
     below_the_topic(upgraded)
-    altered = {(kind, offset) for kind, offset in found(upgraded, "--since", "1") if offset is not None}
+    altered = {(kind, offset) for kind, offset in looked(upgraded, since=1) if offset is not None}
     assert altered == {
         *(("digest_differs", offset) for offset in (10, 20, offsets[0])),
         *(("stored_digest_differs", offset) for offset in (10, 20, 30, offsets[0])),

@@ -23,6 +23,7 @@ from connectors.reference_publish import KEPT, PublishError, ReferenceWriter
 from connectors.reference_topic import ReferenceTopicError
 from infra.stack.server import base_environment
 from pipeline import migrate, settings
+from pipeline.reference import publisher
 from pipeline.reference.check import DOCUMENT_BYTES
 from pipeline.reference.model import canonical
 from pipeline.reference.publisher import Publisher, audit_event
@@ -194,7 +195,10 @@ def test_the_largest_document_that_check_lets_through_goes_through_kafka(provisi
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["while it rests", "while it is down"])
-def test_a_revision_that_kafka_lost_is_published_again_without_a_second_event(provisioned: Space, running: bool) -> None:
+def test_a_revision_that_kafka_lost_is_published_again_without_a_second_event(
+    provisioned: Space, running: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "POLL_SECONDS", 1.0)
     _, end = run(provisioned)
     apply(provisioned, "demo")
     until(lambda: published(provisioned, 1), otherwise="it is published")
@@ -221,9 +225,9 @@ def test_a_database_from_an_older_backup_is_refused_in_words(provisioned: Space,
     one = writer(provisioned)
     one.publish(other if not older else Revision(**{**vars(other), "revision": 3}), None)
     one.close()
-    publisher, end = run(provisioned)
+    refusing, end = run(provisioned)
     want = "holds a revision 3 that PostgreSQL does not have" if older else "holds a revision 2 that PostgreSQL has otherwise"
-    until(lambda: want in (publisher.healthy() or ""), otherwise=f"it says: {want}")
+    until(lambda: want in (refusing.healthy() or ""), otherwise=f"it says: {want}")
     end()
     assert not published(provisioned, 1)
 

@@ -20,6 +20,7 @@ def flooded(space: Space) -> tuple[list[str], list[str]]:
     produce(space, [(0, value) for value in good[:GOOD]])
     with PartProcess(space, "processor") as processor:
         until(lambda: committed(space)[0] >= GOOD, 60, processor.story)
+        processor.end()
     produce(space, [(0, b"junk %d" % n) for n in range(JUNK)])
     produce(space, [(0, value) for value in good[GOOD:]])
     produce(space, [(1, good[0])])
@@ -48,6 +49,7 @@ def test_a_flood_of_junk_stops_its_partition_until_somebody_lets_it_go_on(provis
         assert (committed(space)[0], len(read_all(space, "quarantine", 0))) == (stopped, held), "nothing more is quarantined"
         assert held < 500
         assert clean_ids(space, 0) == before
+        processor.end()
     with PartProcess(space, "processor", PROCESSOR_MAX_REJECT_RATIO=1) as processor:
         until(lambda: len(clean_ids(space, 0)) == len(everything), 90, processor.story)
         assert processor.healthy()
