@@ -133,7 +133,7 @@ def eaten_token(topic: CleanTopic, *controls: str) -> Difference:
                 insert_deduplication_token=token,
             )
         client.command("ALTER TABLE events DELETE WHERE kafka_partition = 77", database=topic.space.name, mutations_sync=2)
-    with SinkProcess(topic.space, controls) as sink:
+    with SinkProcess(topic.space, controls, {"CLICKHOUSE_SINK_FLUSH_MS": 2000}) as sink:  # the ten are one range
         drained(topic, sink)
     return compare(topic)
 
