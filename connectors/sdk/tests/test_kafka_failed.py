@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,3 +107,18 @@ def test_one_that_fails_again_and_again_is_not_made_anew_with_every_event(transp
             fail(transport)
     assert refused > 100
     assert len(made) < 10
+
+
+def test_producers_that_failed_go_with_their_threads_although_nobody_flushes(transport: KafkaTransport) -> None:
+    c = AuditClient(transport, service="s", tenant="t", heartbeat=0.0)
+    failed = []
+    for _ in range(3):
+        c.record(EVENT).wait(60)
+        assert transport._running
+        failed.append(weakref.ref(transport._running))
+        ended = transport._running.ended
+        fail(transport)
+        until(ended.is_set)
+        until(lambda: transport._running is None)
+    c.record(EVENT).wait(60)
+    assert [ref() is None for ref in failed[:2]] == [True, True]  # the last one goes with the next, or with a flush

@@ -133,7 +133,7 @@ class KafkaTransport:
             if _fatal(error) and running:
                 self._give_up(running)
         with self._lock:
-            ending = self._ending = [one for one in self._ending if not one.ended.is_set()]
+            ending = self._ending = _open_still(self._ending)
         for one in ending:
             one.ended.wait(max(0.0, until - time.monotonic()))
         open_ones = {*ending, running} if running else {*ending}
@@ -176,7 +176,7 @@ class KafkaTransport:
                 self._running = None
                 self._failures += 1
                 self._again = time.monotonic() + (0 if self._failures == 1 else min(2.0 ** (self._failures - 2), _LONGEST_PAUSE))
-                self._ending.append(running)
+                self._ending = [*_open_still(self._ending), running]
         running.failed = True
         running.stopping.set()
 
@@ -234,6 +234,11 @@ class KafkaTransport:
         if code == KafkaError._MSG_TIMED_OUT:
             return f"Kafka did not confirm the event in time: {self._problem or error.str()}"
         return f"Kafka did not store the event: {error.str()}"
+
+
+def _open_still(ending: list[_Running]) -> list[_Running]:
+    """Without those that have ended, whose threads go with them."""
+    return [one for one in ending if not one.ended.is_set()]
 
 
 class _Running:
