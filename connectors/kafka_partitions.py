@@ -77,7 +77,7 @@ def may_join(cluster: Cluster, topic: str, group: str, timeout: float = 15.0) ->
 def sink_config(
     cluster: Cluster, group: str, protocol: Literal["classic", "consumer"], session_timeout_ms: int, **extra: Any
 ) -> Config:
-    """Settings of a sink's consumer."""
+    """Settings of a sink's consumer. What it fetches ahead is bounded: 64 MB, and one answer of the broker behind that."""
     classic: Config = {
         "partition_assignment_strategy": "cooperative-sticky",
         "session_timeout_ms": session_timeout_ms,
@@ -90,6 +90,7 @@ def sink_config(
         **member,
         enable_partition_eof=True,
         queued_max_messages_kbytes=65536,
+        fetch_max_bytes=8 << 20,  # compressed; it is 50 MB otherwise, which many partitions fill
         fetch_wait_max_ms=100,
         **extra,
     )

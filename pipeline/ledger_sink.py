@@ -26,7 +26,6 @@ from pipeline.sink.loop import STALLED_SECONDS, until_signalled
 log = logging.getLogger(__name__)
 PART, SINK = "ledger-sink", "ledger"
 MOST, POLLED = 10_000, 200  # rows and items of lists held, and so an insert; records a poll, which have 2 MB at most
-FETCH_BYTES = 8 << 20
 POLL_SECONDS, FIRST_WAIT, LONGEST_WAIT = 0.5, 0.2, 15.0
 Write = Callable[[str, Sequence[Entry]], None]
 CAUSES: dict[type[Exception], str] = {ClickHouseError: "store", CommitError: "commit", LogError: "log"}
@@ -233,5 +232,5 @@ def run(values: settings.LedgerSink, safety: Safety | None = None, points: Calla
 def _source(values: settings.LedgerSink) -> KafkaPartitions:
     cluster, topic = cluster_of(values.model_dump()), f"{values.namespace}.ledger"
     config = sink_config(cluster, f"{values.namespace}-{PART}", "classic", values.session_timeout_ms)
-    slow = {"fetch.wait.max.ms": 500, "fetch.max.bytes": FETCH_BYTES, "queued.max.messages.kbytes": FETCH_BYTES >> 10}
+    slow = {"fetch.wait.max.ms": 500, "queued.max.messages.kbytes": 8192}
     return KafkaPartitions(cluster, {**config, **slow}, topic, topic_id_of(cluster, topic), POLLED)
