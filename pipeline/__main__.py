@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from pipeline import log, settings
+
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own keeps free memory for each of many threads
 
 PARTS: dict[str, tuple[str, str]] = {
     "ingest": ("pipeline.ingest.app", "the receiver: GitLab, CloudEvents and Auditwire JSON over HTTP into Kafka"),
