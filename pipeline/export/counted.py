@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pipeline.export.producer_queries import CLEAN, HELD, by_partition
 from pipeline.export.reading import LIMITS
 from pipeline.export.watermark import Complete
 
+logger = logging.getLogger(__name__)
 KEEP_SECONDS = 10.0
 
 
@@ -62,10 +64,13 @@ class Counted:
 
 
 def difference(clean: Mapping[int, int], held: Mapping[int, int]) -> str | None:
-    """Events by partition, as the ledger has them and as ClickHouse does: None where they are equal, else what to do."""
+    """Events by partition, as the ledger has them and as ClickHouse does: None where they are equal, else what to do.
+
+    The numbers are of all tenants, so they go to the log and not to whoever asks about one tenant.
+    """
     if clean == held:
         return None
     partitions = [p for p in clean if clean[p] != held.get(p, 0)]
     of, there = sum(clean[p] for p in partitions), sum(held.get(p, 0) for p in partitions)
-    where = ", ".join(map(str, sorted(partitions)))
-    return f"ClickHouse holds {there} of {of} events of partition {where}: is a rebuild running? run `auditwired fsck`"
+    logger.warning("ClickHouse holds %d of %d events of partition %s", there, of, ", ".join(map(str, sorted(partitions))))
+    return "ClickHouse does not hold as many events as the ledger says: is a rebuild running? or run `auditwired fsck`"

@@ -136,7 +136,7 @@ def test_an_extract_is_not_complete_while_clickhouse_holds_other_events_than_the
             assert asked(ask(OLGA))["complete_until"].startswith("1970-01-01T00:00:00")
         assert (manifest["complete"], manifest["pipeline_complete"]) == (False, True)
         (problem,) = manifest["completeness"]["problems"]
-        assert "ClickHouse holds" in problem and "auditwired fsck" in problem
+        assert "ClickHouse does not hold" in problem and "auditwired fsck" in problem
         with world.service(Safety(counted=False)) as ask:
             assert extract(ask(OLGA), start, end)["complete"]
     with world.service() as ask:

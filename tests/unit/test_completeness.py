@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -349,15 +348,16 @@ def test_with_a_problem_nothing_is_called_complete() -> None:
 
 
 @pytest.mark.parametrize(("held", "said"), [({0: 5, 1: 7}, None), ({0: 5}, "0 of 7"), ({0: 6, 1: 8}, "14 of 12")])
-def test_events_are_counted_against_the_ledger(held: dict[int, int], said: str | None) -> None:
+def test_events_are_counted_against_the_ledger(held: dict[int, int], said: str | None, caplog: pytest.LogCaptureFixture) -> None:
     found = difference({0: 5, 1: 7}, held)
     assert (found is None) == (said is None)
-    assert said is None or (found is not None and f"holds {said} events" in found and "auditwired fsck" in found)
+    if found is not None:
+        assert f"holds {said} events" in caplog.text and "auditwired fsck" in found
+        assert not any(letter.isdigit() for letter in found), "the numbers are of all tenants: none of a tenant's business"
 
 
-def test_a_hundred_thousand_gaps_are_dated_in_a_moment() -> None:
+@pytest.mark.timeout(30)
+def test_a_hundred_thousand_gaps_are_dated_without_a_scan_for_each() -> None:
     seen = Seen("p", 0, [(2 * n, 2 * n) for n in range(100_000)], quarantined=[(2 * n, 2 * n) for n in range(100_000)])
     facts = Facts(Heartbeat(200_000, FAR, FAR), None, {10 * n: Times(n, n) for n in range(20_000)})
-    begun = time.process_time()
-    found = judge(seen, facts, FAR)
-    assert len(found.gaps) == 100_000 and time.process_time() - begun < 2, "a scan for each takes minutes"
+    assert len(judge(seen, facts, FAR).gaps) == 100_000  # 2 · 10⁹ steps with a scan for each, which takes minutes
