@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def outages(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One record: a server is away."""
-    with _folder(args) as folder, World(folder, None, args.rate, _heard, args.fast) as world:
+    with _folder(args) as folder, World(folder, None, args.rate, _heard, args.fast, flush_seconds=30.0) as world:
         record = {"commit": _commit(), "began": time.time(), "rate": args.rate}
         record |= outage(world, args.outage, args.minutes, max(args.patience, args.minutes * 120))
     print("\n".join(lines(record)))
@@ -161,7 +161,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--outage", choices=SERVERS)
     parser.add_argument("--minutes", type=float, default=2.0, help="how long the server is away")
     parser.add_argument("--rate", type=float, default=300.0, help="events a second")
-    parser.add_argument("--runs-per-world", type=int, default=6)
+    parser.add_argument("--runs-per-world", type=int, default=3)
     parser.add_argument("--patience", type=float, default=RECOVERY_SECONDS, help="seconds until all must be stored")
     parser.add_argument("--out", type=Path, default=CHECKOUT / ".auditwire" / "faults.jsonl")
     parser.add_argument("--hurry", action="store_true", help="the next fault strikes before the last one is got over")

@@ -3,77 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
-
+from bench.watch import Memory
 from tests.faults.harness.verdict import verdict
 from tests.faults.harness.world import PARTS, World
 
 WARM_UP, EVERY = 20.0, 5.0
 
 
-@dataclass
-class Memory:
-    """Resident megabytes of the parts and the producer over time."""
-
-    world: World
-    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-
-    def look(self) -> None:
-        now = time.monotonic()
-        pids = {part: self.world.stack.pid(part) for part in PARTS}
-        pids["producer"] = self.world.load.process.pid if self.world.load.process else None
-        for name, pid in pids.items():
-            if pid is not None and psutil.pid_exists(pid):
-                self.series.setdefault(name, []).append((now, _resident(pid)))
-
-    def watch(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-        """Look every few seconds."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not until():
-            self.look()
-            time.sleep(min(EVERY, max(0.1, end - time.monotonic())))
-
-    def between(self, begin: float, end: float) -> dict[str, dict[str, float]]:
-        """For each process: megabytes first, at most and last, and how many a minute they grew in the second half."""
-        made = {}
-        for name, seen in self.series.items():
-            part = [(at, size) for at, size in seen if begin <= at <= end]
-            if len(part) > 3:
-                half = part[len(part) // 2 :]
-                growth = (half[-1][1] - half[0][1]) / max(half[-1][0] - half[0][0], 1.0) * 60
-                sizes = [size for _, size in part]
-                figures = {"first": sizes[0], "most": max(sizes), "last": sizes[-1], "growth_a_minute": growth}
-                made[name] = {key: round(value, 1) for key, value in figures.items()}
-        return made
+def _pids(world: World) -> dict[str, int | None]:
+    producer = world.load.process.pid if world.load.process else None
+    return {**{part: world.stack.pid(part) for part in PARTS}, "producer": producer}
 
 
-def _resident(pid: int) -> float:
-    try:
-        process = psutil.Process(pid)
-        return float(sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))) / 1e6
-    except psutil.Error:
-        return 0.0
+def _watch(memory: Memory, seconds: float) -> None:
+    """Look every few seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        memory.look()
+        time.sleep(min(EVERY, max(0.1, end - time.monotonic())))
 
 
 def outage(world: World, server: str, minutes: float, patience: float) -> dict[str, Any]:
     """The record of it; ``ok`` when everything that was acknowledged is stored once."""
-    memory = Memory(world)
-    memory.watch(WARM_UP)
+    memory = Memory(lambda: _pids(world))
+    _watch(memory, WARM_UP)
     before = _stored(world)
     with world.without(server):
         begin = time.monotonic()
-        memory.watch(minutes * 60)
+        _watch(memory, minutes * 60)
         end = time.monotonic()
     world.back(server, seconds=patience)
     back, waited_for = time.monotonic(), _stored(world)
     world.recover(patience)
     caught_up = time.monotonic() - back
     rate = (_stored(world) - waited_for) / max(caught_up, 0.1)
-    memory.watch(WARM_UP)
+    _watch(memory, WARM_UP)
     counts = world.load.tell("pause")
     world.sent_on("ingest", patience)
     world.recover(patience)

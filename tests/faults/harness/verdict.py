@@ -71,7 +71,7 @@ def tool(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(settings.PREFIX)}
     argv = [sys.executable, "-m", "pipeline", *arguments]
     return subprocess.run(
-        argv, cwd=CHECKOUT, env={**clean, **world.direct}, capture_output=True, text=True, timeout=300, check=False
+        argv, cwd=CHECKOUT, env={**clean, **world.direct}, capture_output=True, text=True, timeout=1200, check=False
     )
 
 

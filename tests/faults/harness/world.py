@@ -40,11 +40,11 @@ WIRED = {
 }
 SESSION_SECONDS = 6.0
 TUNING = {
-    "AUDITWIRE_ARCHIVE_SINK_FLUSH_SECONDS": "4",
     "AUDITWIRE_CLICKHOUSE_SINK_FLUSH_MS": "200",
     "AUDITWIRE_PROCESSOR_LINGER_MS": "100",
     **{f"AUDITWIRE_{part}_SESSION_TIMEOUT_MS": "6000" for part in ("PROCESSOR", "CLICKHOUSE_SINK", "ARCHIVE_SINK")},
 }
+AS_INSTALLED = ("env", "ARROW_DEFAULT_MEMORY_POOL=system")  # as `auditwired` sets it for its parts
 SMALL_DISK = 'mkdir -p "$0" && mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"'
 Say = Callable[[str], None]
 
@@ -64,7 +64,10 @@ class Mortal(Stack):
 
 @dataclass
 class World:
-    """``with World(folder, …) as world``: everything answers and the load runs. ``say`` hears of what dies and comes back."""
+    """``with World(folder, …) as world``: everything answers and the load runs. ``say`` hears of what dies and comes back.
+
+    ``flush_seconds``: at what age the archive closes an object; few seconds make many objects, which cost fsck a look each.
+    """
 
     folder: Path
     off: Control | None = None
@@ -72,6 +75,7 @@ class World:
     say: Say = lambda text: None
     fast_jvm: bool = False
     receiver_spool: bool = True
+    flush_seconds: float = 4.0
     wires: dict[str, Wire] = field(default_factory=dict)
     spares: dict[str, str] = field(default_factory=dict)
 
@@ -97,7 +101,8 @@ class World:
         wired["AUDITWIRE_KAFKA_BOOTSTRAP"] = f"127.0.0.1:{kafka.port}"
         if self.receiver_spool:
             wired["AUDITWIRE_INGEST_SPOOL_DIR"] = str(self.folder / "state" / "spool-ingest")
-        self.env = {**own.settings_for(TUNING, self.stack.env, False), **wired}
+        tuning = {**TUNING, "AUDITWIRE_ARCHIVE_SINK_FLUSH_SECONDS": str(self.flush_seconds)}
+        self.env = {**own.settings_for(tuning, self.stack.env, False), **wired}
         supervisor.LONGEST_PAUSE = 1.0  # they die often here, and it is not this pause that is measured
         commands = {part: self.command(part) for part in PARTS}
         self.up = self._exits.enter_context(Supervisor(self.stack, self.env, self.say, commands=commands))
@@ -118,7 +123,7 @@ class World:
         if part in ("ingest", "ledger-sink"):
             return [sys.executable, "-m", "pipeline", part]
         off = self.off.parts.get(part, ()) if self.off else ()
-        argv = [sys.executable, "-m", "tests.faults.harness.part", part, str(self.orders(part)), *off]
+        argv = [*AS_INSTALLED, sys.executable, "-m", "tests.faults.harness.part", part, str(self.orders(part)), *off]
         if part == "archive-sink" and mounts.possible():
             spill = self.folder / "state" / ("spill" + name)
             return ["unshare", "-rm", "sh", "-c", SMALL_DISK, str(spill), *argv]
