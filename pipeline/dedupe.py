@@ -6,7 +6,8 @@
 - An unknown identity whose sequence was stored inside the window: somebody else's clone, a conflict, stored and flagged.
 
 `State.judge` changes nothing. `State.remember` takes a committed ledger record, live and in a rebuild alike, so the state is
-always that of the ledger. The window counts whole hours of the broker's append time: entries leave it between W and W + 1 hours.
+always that of the ledger. The window counts whole hours of the broker's append time: entries leave it between W and W + 1 hours,
+or earlier, oldest hours first, where more identities would be held than allowed.
 A loss by colliding hashes needs both 64-bit hashes of an event to collide.
 """
 
@@ -24,6 +25,7 @@ import numpy.typing as npt
 from pipeline.prints import Hashes, Mask, Prints, Producer, interval, repeated, repeated_sequences
 
 HOUR_US = 3_600_000_000
+NEVER = -(2**40)
 
 
 @dataclass(frozen=True)
@@ -82,23 +84,42 @@ class _Segment:
     contents: Hashes
     hours: npt.NDArray[np.int32]
 
+    def since(self, hour: int) -> _Segment:
+        """Without what is older."""
+        kept = self.hours >= hour
+        return self if kept.all() else _Segment(self.ids[kept], self.contents[kept], self.hours[kept])
+
 
 class State:
-    """What one partition has stored, up to input offset ``next``. Not thread-safe: one lane at a time."""
+    """What one partition has stored, up to input offset ``next``. Not thread-safe: one lane at a time.
 
-    def __init__(self, window_hours: int) -> None:
-        self.window = window_hours
+    ``most``: identities held at most, but never less than those of the current hour.
+    """
+
+    def __init__(self, window_hours: int, most: int | None = None) -> None:
+        self.window, self.most = window_hours, most
         self.hour = -(2**31)
         self.next: int | None = None
         self.resolved: set[int] = set()
+        self._floor = NEVER  # hours before it were dropped for want of room
+        self._of_hour: dict[int, int] = {}  # identities, by hour of the window
         self._segments: list[_Segment] = []
         self._histories: dict[Producer, _History] = defaultdict(_History)
+
+    def _horizon(self, hour: int) -> int:
+        """The first hour of the window that ends with ``hour``."""
+        return max(hour - self.window, self._floor)
+
+    @property
+    def reach(self) -> int:
+        """Hours that the window reaches back now: ``window_hours``, or less for want of room."""
+        return self.hour - self._horizon(self.hour)
 
     # judging
 
     def judge(self, seen: Prints, at_us: int) -> Verdict:
         """What the rows are, in their order, at append time ``at_us`` (µs since 1970, UTC)."""
-        horizon = max(self.hour, hour_of(at_us)) - self.window
+        horizon = self._horizon(max(self.hour, hour_of(at_us)))
         found, exact = self._lookup(seen, horizon)
         old, recent = self._known_sequences(seen, horizon)
         duplicates = exact | (~found & old)
@@ -150,12 +171,22 @@ class State:
         pairs = np.frombuffer(record["identities"], "<u8").reshape(-1, 2)
         if len(pairs):
             self._append(pairs[:, 0], pairs[:, 1], self.hour)
+            self._of_hour[self.hour] = self._of_hour.get(self.hour, 0) + len(pairs)
         for item in record["sequences"]:
             history = self._histories[_producer(item)]
             history.recent.setdefault(self.hour, Intervals()).add(item["first"], item["last"])
             history.top = max(history.top, item["last"])
-        if self.hour > before:
+        if self._make_room() or self.hour > before:
             self._expire()
+
+    def _make_room(self) -> bool:
+        """Shorten the window where it holds too many; by the ledger's counts alone, so that a rebuild does the same."""
+        before = self._floor
+        self._of_hour = {hour: count for hour, count in self._of_hour.items() if hour >= self._horizon(self.hour)}
+        while self.most is not None and len(self._of_hour) > 1 and sum(self._of_hour.values()) > self.most:
+            self._floor = min(self._of_hour) + 1
+            del self._of_hour[self._floor - 1]
+        return self._floor > before
 
     def restart_from(self, record: dict[str, Any]) -> None:
         """Begin at a record with a snapshot that is older than the window: all it lists is before the window."""
@@ -178,7 +209,7 @@ class State:
     def _merged(self, one: _Segment, other: _Segment) -> _Segment:
         """Both, without what has left the window. Column by column: all at once would take four times what is held."""
         order = np.argsort(np.concatenate([one.ids, other.ids]), kind="stable")
-        order = order[np.concatenate([one.hours, other.hours])[order] >= self.hour - self.window]
+        order = order[np.concatenate([one.hours, other.hours])[order] >= self._horizon(self.hour)]
         return _Segment(
             np.concatenate([one.ids, other.ids])[order],
             np.concatenate([one.contents, other.contents])[order],
@@ -186,8 +217,10 @@ class State:
         )
 
     def _expire(self) -> None:
-        horizon = self.hour - self.window
+        horizon = self._horizon(self.hour)
         self._segments = [s for s in self._segments if len(s.hours) and s.hours.max() >= horizon]
+        if self._floor == horizon:  # there is no room: do not wait for the next merge
+            self._segments = [s.since(horizon) for s in self._segments]
         for history in self._histories.values():
             if history.recent and min(history.recent) < horizon:
                 for hour in [h for h in history.recent if h < horizon]:
@@ -209,7 +242,7 @@ class State:
 
     def content(self) -> tuple[Any, ...]:
         """All that matters of the state, in a form that compares: equal contents judge equally."""
-        horizon = self.hour - self.window
+        horizon = self._horizon(self.hour)
         rows = sorted(
             (int(i), int(c), int(h))
             for s in self._segments

@@ -98,9 +98,9 @@ def decoded(codec: RecordCodec, value: bytes) -> Record:
     return found
 
 
-def replayed(entries: Iterable[Record], window_hours: int, base: Record | None = None) -> State:
+def replayed(entries: Iterable[Record], window_hours: int, base: Record | None = None, most: int | None = None) -> State:
     """The state after these records in order. ``base`` has a snapshot older than the window and comes before the first."""
-    state = State(window_hours)
+    state = State(window_hours, most)
     if base is not None:
         state.restart_from(base)
     for entry in entries:
@@ -117,7 +117,7 @@ class Log:
     topic: str
     partition: int
 
-    def state(self, window_hours: int) -> State:
+    def state(self, window_hours: int, most: int | None = None) -> State:
         """The state after the last record. Reads back to the last snapshot older than the window, or to the beginning.
 
         Raises RefusedToStart when records that it needs are gone.
@@ -127,14 +127,14 @@ class Log:
         if last is None:
             if low > 0:
                 raise RefusedToStart(f"{self.name} was emptied: its records are the memory of deduplication. Restore the topic.")
-            return State(window_hours)
+            return State(window_hours, most)
         horizon_us = (last["max_timestamp"] // HOUR_US - window_hours) * HOUR_US
         in_window = self.reader.offset_at(self.topic, self.partition, horizon_us // 1000 - _SLACK_MS)
         start, base = self._base(low, min(in_window, end), horizon_us)
         entries = self._entries(start, end)
         if base is not None:
             entries = (entry for entry in entries if entry["start_offset"] >= base["end_offset"])
-        return replayed(entries, window_hours, base)
+        return replayed(entries, window_hours, base, most)
 
     def resolved(self) -> set[int]:
         """Offsets of the quarantine partition whose replay was processed."""

@@ -105,6 +105,11 @@ PROCESSOR_DEDUPE_IDENTITIES = Gauge(
     "auditwire_processor_dedupe_identities", "Identities of an owned partition that deduplication remembers.", ["partition"]
 )
 PROCESSOR_DEDUPE_BYTES = Gauge("auditwire_processor_dedupe_bytes", "Memory of these identities, bytes.", ["partition"])
+PROCESSOR_DEDUPE_HOURS = Gauge(
+    "auditwire_processor_dedupe_hours",
+    "How far back deduplication knows identities, hours; below the window once AUDITWIRE_PROCESSOR_DEDUPE_IDENTITIES is met.",
+    ["partition"],
+)
 PROCESSOR_CHUNKS_REFUSED = Counter(
     "auditwire_processor_chunks_refused_total", "Chunks dropped because they did not begin at the position; asked for again."
 )

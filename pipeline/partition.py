@@ -69,6 +69,7 @@ class Shared:
     quarantine: RecordCodec
     ledger: RecordCodec
     window_hours: int
+    most_identities: int
     new_session: Callable[[int], Session]
     safety: Safety
     snapshot_every: int = book.SNAPSHOT_EVERY
@@ -112,7 +113,7 @@ class PartitionWork:
             source = book.Log(reader, self._shared.ledger, self._shared.topics.ledger, self._partition)
             while True:
                 began = time.monotonic()
-                state = source.state(self._shared.window_hours)
+                state = source.state(self._shared.window_hours, self._shared.most_identities)
                 if state.next == committed:
                     log.info("%s: %d identities after %.2f s", source.name, len(state), time.monotonic() - began)
                     return state
@@ -245,6 +246,7 @@ class PartitionWork:
         if self._state is not None:
             metrics.PROCESSOR_DEDUPE_IDENTITIES.labels(str(self._partition)).set(len(self._state))
             metrics.PROCESSOR_DEDUPE_BYTES.labels(str(self._partition)).set(self._state.nbytes())
+            metrics.PROCESSOR_DEDUPE_HOURS.labels(str(self._partition)).set(self._state.reach)
 
     def close(self) -> None:
         """Drop the session."""

@@ -118,6 +118,7 @@ class Processor:
             quarantine=RecordCodec("quarantined_event", ids["quarantined_event"]),
             ledger=RecordCodec("ledger_record", ids["ledger_record"]),
             window_hours=values.dedupe_window_hours,
+            most_identities=values.dedupe_identities,
             new_session=self._new_session,
             safety=self._safety,
             max_reject_ratio=values.max_reject_ratio,

@@ -140,6 +140,11 @@ class Processor(Common, Sealing, Retention):
     linger_ms: int = setting("PROCESSOR_LINGER_MS", "Wait for a fuller batch, milliseconds.", 50)
     hold_bytes: int = setting("PROCESSOR_HOLD_BYTES", "Raw bytes held per process before fetching pauses.", 64 << 20)
     dedupe_window_hours: int = setting("PROCESSOR_DEDUPE_WINDOW_HOURS", "How long ids of sources are remembered.", 24)
+    dedupe_identities: int = setting(
+        "PROCESSOR_DEDUPE_IDENTITIES",
+        "Ids remembered at most, a partition, 20 bytes each; where more come in the window, its oldest hours are dropped.",
+        20_000_000,
+    )
     retention_class: str = setting(
         "PROCESSOR_RETENTION_CLASS", "Retention class of events whose tenant has none of its own.", "standard"
     )

@@ -34,13 +34,16 @@ class Event:
 class Naive:
     """The same rules with plain sets and no cleverness."""
 
+    most: int | None = None
     hour: int = -(10**9)
+    floor: int = -(10**9)
     stored: list[tuple[int, Event]] = field(default_factory=list)
 
     def judge(self, batch: list[Event], hour: int) -> list[str]:
         self.hour = max(self.hour, hour)
-        window = [event for at, event in self.stored if at >= self.hour - WINDOW]
-        before = {(e.producer, e.sequence) for at, e in self.stored if at < self.hour - WINDOW and e.producer >= 0}
+        horizon = max(self.hour - WINDOW, self.floor)
+        window = [event for at, event in self.stored if at >= horizon]
+        before = {(e.producer, e.sequence) for at, e in self.stored if at < horizon and e.producer >= 0}
         answers, fresh = [], list[Event]()
         for event in batch:
             answer = self._one(event, window + fresh, before)
@@ -48,7 +51,12 @@ class Naive:
             if answer != "duplicate":
                 fresh.append(event)
         self.stored += [(self.hour, event) for event in fresh]
+        while self.most is not None and len(self._held()) > self.most and min(self._held()) < max(self._held()):
+            self.floor = min(self._held()) + 1
         return answers
+
+    def _held(self) -> list[int]:
+        return [at for at, _ in self.stored if at >= max(self.hour - WINDOW, self.floor)]
 
     @staticmethod
     def _one(event: Event, window: list[Event], before: set[tuple[int, int]]) -> str:
@@ -109,21 +117,21 @@ BATCHES = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=8), st.intege
 
 
 @settings(max_examples=300)
-@given(BATCHES)
+@given(BATCHES, st.sampled_from([None, 1, 5, 12]))
 def test_every_answer_is_that_of_the_naive_model_and_a_rebuild_gives_the_same_state(
-    history: list[tuple[list[Event], int]],
+    history: list[tuple[list[Event], int]], most: int | None
 ) -> None:
-    state, naive, entries, hour, start = State(WINDOW), Naive(), list[dict[str, Any]](), 1000, 0
+    state, naive, entries, hour, start = State(WINDOW, most), Naive(most), list[dict[str, Any]](), 1000, 0
     for events, passed in history:
         hour += passed
         answers, entry = step(state, events, hour, start)
         assert answers == naive.judge(events, hour)
         entries.append(entry)
         start = entry["end_offset"]
-    assert ledger.replayed(entries, WINDOW).content() == state.content()
+    assert ledger.replayed(entries, WINDOW, None, most).content() == state.content()
     for number, base in enumerate(entries):
         if base["snapshot"] is not None and base["max_timestamp"] < (hour - WINDOW) * HOUR_US:
-            assert ledger.replayed(entries[number + 1 :], WINDOW, base).content() == state.content()
+            assert ledger.replayed(entries[number + 1 :], WINDOW, base, most).content() == state.content()
 
 
 def test_an_hour_that_goes_back_does_not_shrink_the_window() -> None:
@@ -131,6 +139,20 @@ def test_an_hour_that_goes_back_does_not_shrink_the_window() -> None:
     step(state, [Event(1, 1, -1, 0)], 1010, 0)
     answers, _ = step(state, [Event(1, 1, -1, 0)], 1005, 1)
     assert answers == ["duplicate"]
+
+
+def test_no_more_is_held_than_there_is_room_for_and_the_current_hour_always() -> None:
+    state, held, reach = State(24, 100), list[int](), list[int]()
+    for number in range(30):
+        hour = 1000 + number // 3
+        step(state, [Event(20 * number + n, 1, -1, 0) for n in range(20)], hour, number)
+        held.append(len(state))
+        reach.append(state.reach)
+    assert max(held) == 100 and reach[0] == 24 and reach[-1] == 0
+    step(state, [Event(10_000 + n, 1, -1, 0) for n in range(150)], 1009, 30)
+    assert len(state) == 210, "the hour itself is never cut"
+    answers, _ = step(state, [Event(10_000, 1, -1, 0), Event(0, 1, -1, 0)], 1009, 31)
+    assert answers == ["duplicate", "new"]
 
 
 def test_outside_the_window_only_the_sequence_is_remembered() -> None:
