@@ -35,10 +35,10 @@ def outage(world: World, server: str, minutes: float, patience: float) -> dict[s
         _watch(memory, minutes * 60)
         end = time.monotonic()
     world.back(server, seconds=patience)
-    back, waited_for = time.monotonic(), _stored(world)
+    back, waited_for, behind = time.monotonic(), _stored(world), max(world.progress.behind().values())
     world.recover(patience)
     caught_up = time.monotonic() - back
-    rate = (_stored(world) - waited_for) / max(caught_up, 0.1)
+    rate = max(_stored(world) - waited_for, behind) / max(caught_up, 0.1)  # what waited in spools, or in Kafka
     _watch(memory, WARM_UP)
     counts = world.load.tell("pause")
     world.sent_on("ingest", patience)
