@@ -266,6 +266,7 @@ def read_events(
     names = ", ".join(ddl.columns())
     sql = f"SELECT {names} FROM events WHERE {where} ORDER BY kafka_topic_id, kafka_partition, kafka_offset"  # noqa: S608
     settings = {"output_format_arrow_string_as_string": 1, "max_bytes_before_external_sort": 512 << 20, "max_threads": 2}
+    settings["max_block_size"] = 8192  # what is done with a batch must not take longer than the server waits for its reader
     target = stored_schema()
     for batch in client.batches(sql, parameters, database=database, **settings):
         arrays = [column.cast(kind) for column, kind in zip(batch.columns, target.types, strict=True)]

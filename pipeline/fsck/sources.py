@@ -24,7 +24,7 @@ from pipeline.sink.decode import Decoder, Schemas, UnreadableError
 Pieces = Generator[tuple[int, Positions], None, None]
 """Positions in order, each piece with an offset below which no later piece has anything."""
 CHUNK = 5_000
-CLICKHOUSE_WINDOW = 1_000_000
+CLICKHOUSE_WINDOW = 100_000
 FOREVER = 2**63 - 1
 
 
@@ -109,14 +109,14 @@ class CleanTopic:
 
 
 def clickhouse(client: Client, database: str, place: Mapping[str, str | int], start: int, end: int) -> Pieces:
-    """``place``: topic_id and partition. Raises ClickHouseError."""
+    """``place``: topic_id and partition. Raises ClickHouseError.
+
+    Each answer is read to its end at once: the server gives up one that waits for slower places (http_send_timeout, 30 s).
+    """
     for begin in range(start, end, CLICKHOUSE_WINDOW):
         stop = min(begin + CLICKHOUSE_WINDOW, end)
-        for batch in read_events(client, database, WHERE_RANGE, {**place, "start": begin, "end": stop}):
-            if batch.num_rows:
-                found = positions.of_stored(events_only(batch), batch)
-                yield int(found["offset"][-1]), found
-        yield stop, positions.empty()
+        batches = read_events(client, database, WHERE_RANGE, {**place, "start": begin, "end": stop})
+        yield stop, positions.joined([positions.of_stored(events_only(batch), batch) for batch in batches])
 
 
 def archive(partition: ArchivedPartition, start: int, end: int) -> Pieces:
