@@ -30,7 +30,7 @@ from tests.space import Space
 
 NOBODY = "127.0.0.1:9"
 SECRET = "wrong-hunter2"
-SECONDS = 60.0
+SECONDS = 180.0
 PATIENT = ("reference-publisher", "processor")  # what they wait for takes longest
 TOOLS = {"migrate": ("migrate",), "fsck": ("fsck",), "quarantine": ("quarantine", "list")}
 
