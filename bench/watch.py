@@ -69,10 +69,19 @@ class Offsets:
 
     def __post_init__(self) -> None:
         self._behind = dict.fromkeys(STAGES, 0)
+        self._connect()
+        raw = f"{self.values.namespace}.raw"
+        found = next(iter(self._clients.values())).list_topics(raw, timeout=30)
+        self._partitions = sorted(found.topics[raw].partitions)
+
+    def _connect(self) -> None:
         cluster, namespace = cluster_of(dict(self.values)), self.values.namespace
         self._clients = {s: Consumer(consumer_config(cluster, f"{namespace}-{s}")) for s in STAGES}
-        found = next(iter(self._clients.values())).list_topics(f"{namespace}.raw", timeout=30)
-        self._partitions = sorted(found.topics[f"{namespace}.raw"].partitions)
+
+    def renew(self) -> None:
+        """Go on with new clients: one that a broker stood still for may ask for its coordinator in vain for minutes."""
+        self.close()
+        self._connect()
 
     def poll(self) -> bool:
         """Note where each stage stands; True when all have reached the end of their input. False while Kafka does not answer."""

@@ -271,6 +271,7 @@ class World:
             except (KafkaException, ReadError) as exc:
                 if time.monotonic() > deadline:
                     raise NotSettled(f"Kafka does not tell where the groups stand: {exc}") from None
+                self.progress.renew()
                 time.sleep(0.2)
 
 
