@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := schemas connectors pipeline infra examples tests bench
-WORKERS ?= 3
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help install fmt check tools test up feed down status demo faults bench-e2e bench-export clean

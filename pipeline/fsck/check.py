@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from connectors import kafka_marks, manifest, positions
 from connectors.archive_reader import ArchivedPartition, odd_versions
-from connectors.avro import DecodeError, RecordCodec
+from connectors.avro import DecodeError
 from connectors.clickhouse.client import ClickHouseError, Client
 from connectors.kafka import cluster_of
 from connectors.kafka_partitions import TopicError, topic_id_of
@@ -22,8 +20,9 @@ from connectors.registry import RegistryError, SchemaRegistry
 from connectors.s3 import Bucket, S3Error
 from pipeline import settings
 from pipeline.fsck import sources
+from pipeline.fsck.book import Ledger
 from pipeline.fsck.compare import window
-from pipeline.fsck.edges import Source, edges
+from pipeline.fsck.edges import Neighbours, Source, neighbours
 from pipeline.fsck.elsewhere import Elsewhere, Table
 from pipeline.fsck.findings import Finding, PartitionReport, Report
 from pipeline.fsck.ledger import Book, Tally, quarantine
@@ -159,12 +158,13 @@ class Checker:
         )
         topic = CleanTopic(reader, self._registry, self.topic, partition)
         archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, partition)
-        book = self._book(report, made, reader, partition, must) if self._control.ledger else None
+        around = self._neighbours(made, reader) if self._control.ledger else (None, None)
+        book = self._book(report, made, reader, must, around) if self._control.ledger else None
         names = self._stores() if low > scope.since else ["the topic"]
         tallies = {} if book is None else {name: Tally(book, place) for name in names}
         self._walk(report, made, Sides(topic, archived, tallies, ends), scope.window)
         if book is not None:
-            self._balanced(report, made, book, tallies, self._edges(made, reader, book))
+            self._balanced(report, made, tallies, (book.until(around[0]), book.since(around[1])))
             if self._control.quarantine and made.since == 0:
                 self._quarantined(report, made, book)
         made.differences += report.add(topic.findings)
@@ -182,29 +182,29 @@ class Checker:
     def _stores(self) -> list[str]:
         return [name for name in ("clickhouse", "archive") if getattr(self._control, name)]
 
-    def _book(self, report: Report, made: PartitionReport, reader: PartitionReader, partition: int, must: int) -> Book:
+    def _book(self, report: Report, made: PartitionReport, reader: PartitionReader, must: int, around: Neighbours) -> Book:
         """The ledger of a partition: its topic, and the tables alone where that begins later.
 
         Where the whole partition is looked at, the tables are checked against the topic.
         """
-        topic = f"{self._namespace}.ledger"
+        topic, partition = f"{self._namespace}.ledger", made.partition
         place, (low, end) = f"{topic}[{partition}]", reader.watermarks(topic, partition)
-        topic_id = topic_id_of(self._cluster, topic)
-        tables = LedgerTables(self._clickhouse, self._namespace, topic_id, partition)
+        tables = LedgerTables(self._clickhouse, self._namespace, topic_id_of(self._cluster, topic), partition)
+        ledger, book = Ledger(reader, tables, topic, partition), Book(place, (f"{self._namespace}.raw", partition), must)
+        made.ledger_end = made.ledger_tables = end
+        if made.since > 0:
+            made.differences += report.add(ledger.around(book, around).findings)
+            return book
         stored = self._marks.committed(f"{self._namespace}-ledger-sink", topic, [partition])[partition] or 0
-        made.ledger_end, made.ledger_tables = end, min(end, stored) if made.since == 0 else end
-        mirror = Mirror(tables, place, low, made.ledger_tables if self._control.tables and made.since == 0 else low)
-        book = Book(place, (f"{self._namespace}.raw", partition), must)
-        older = [] if low == 0 else list(tables.entries(0, low))
-        book.whole = low == 0 or bool(older)
-        book.take(chain(older, self._ledger(reader, topic, partition, mirror)))
-        if made.since == 0:
-            made.ledger_records, made.lost_before_processing = book.records, book.lost
-            made.read, made.clean, made.quarantined, made.duplicates = book.read, book.clean, book.quarantined, book.duplicates
+        made.ledger_tables = min(end, stored)
+        mirror = Mirror(tables, place, low, made.ledger_tables if self._control.tables else low)
+        ledger.whole(book, mirror.see)
+        made.ledger_records, made.lost_before_processing = book.records, book.lost
+        made.read, made.clean, made.quarantined, made.duplicates = book.read, book.clean, book.quarantined, book.duplicates
         made.differences += report.add(book.findings) + report.add(mirror.end())
         return book
 
-    def _edges(self, made: PartitionReport, reader: PartitionReader, book: Book) -> tuple[int, int | None]:
+    def _neighbours(self, made: PartitionReport, reader: PartitionReader) -> Neighbours:
         topic = CleanTopic(reader, self._registry, self.topic, made.partition)
         archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, made.partition)
         place: dict[str, str | int] = {"topic_id": self._topic_id, "partition": made.partition}
@@ -212,11 +212,9 @@ class Checker:
             lambda start, end: sources.clickhouse(self._clickhouse, self._namespace, place, start, end),
             lambda start, end: sources.archive(archived, start, end),
         ]
-        return edges(book, topic.pieces, stores, (made.since, made.until), (made.log_start, made.topic_end))
+        return neighbours(topic.pieces, stores, (made.since, made.until), (made.log_start, made.topic_end))
 
-    def _balanced(
-        self, report: Report, made: PartitionReport, book: Book, tallies: dict[str, Tally], edges: tuple[int, int | None]
-    ) -> None:
+    def _balanced(self, report: Report, made: PartitionReport, tallies: dict[str, Tally], edges: tuple[int, int | None]) -> None:
         whole = made.until == made.topic_end or edges[1] is None
         found = dict.fromkeys(finding for tally in tallies.values() for finding in tally.end(whole, *edges))
         made.differences += report.add(found)
@@ -267,15 +265,6 @@ class Checker:
                 one = positions.first_of_each(held.get(name, positions.empty())) if below else reference
                 tally.feed(name if below else "the topic", one["offset"], one["raw"], positions.written(one))
             self._tell(f"{made.place} {at} of {until}")
-
-    def _ledger(
-        self, reader: PartitionReader, topic: str, partition: int, mirror: Mirror
-    ) -> Generator[tuple[int, dict[str, Any]], None, None]:
-        codec = RecordCodec("ledger_record", 0)
-        for record in reader.read(topic, partition, *reader.watermarks(topic, partition)):
-            entry = codec.decode(record.value or b"")
-            mirror.see(record.offset, record.timestamp, entry)
-            yield record.offset, entry
 
     def _objects(self, partitions: list[PartitionReport], scope: Scope, listed: set[str]) -> Iterator[Finding]:
         """What is wrong in the bucket besides the events; of what was not asked for nothing."""

@@ -1,4 +1,4 @@
-"""Which transactions lie wholly inside a stretch of a partition: those between the events just before it and just behind it."""
+"""The events just before and just behind a stretch of a partition: the transactions between theirs lie wholly inside it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from connectors import positions
-from pipeline.fsck.ledger import Book
 from pipeline.fsck.sources import Pieces
 
 Source = Callable[[int, int], Pieces]
 """Pieces of one place between two offsets."""
+Neighbours = tuple[int | None, int | None]
+"""Raw offsets of the events just before and just behind a stretch; None: there is none."""
 STEP = 500
 
 
-def edges(
-    book: Book, topic: Source, stores: Sequence[Source], stretch: tuple[int, int], log: tuple[int, int]
-) -> tuple[int, int | None]:
-    """Numbers of the transactions of the events just before and just behind ``stretch`` (-1, None: there is none).
-
-    ``log``: where the topic begins and ends. What it has no longer the stores are asked for; of two answers the one that leaves
-    fewer transactions inside counts, so that a store which has lost events accuses nobody wrongly.
+def neighbours(topic: Source, stores: Sequence[Source], stretch: tuple[int, int], log: tuple[int, int]) -> Neighbours:
+    """``stretch``: positions, the second not in it; ``log``: where the topic begins and ends. What it has no longer the stores
+    are asked for; of two answers the one that leaves less inside counts, so that a store which has lost events accuses nobody
+    wrongly.
     """
     (since, until), (low, end) = stretch, log
-    before = book.until(last_before(topic, low, min(since, end))) if since > low else -1
-    if before < 0 < since:
-        before = max((book.until(last_before(store, 0, min(since, low))) for store in stores), default=-1)
-    behind = [book.since(first_behind(store, until, low)) for store in stores] if until < low else []
-    if all(number is None for number in behind):
-        behind = [book.since(first_behind(topic, max(until, low), end))]
-    return before, min((number for number in behind if number is not None), default=None)
+    before = last_before(topic, low, min(since, end)) if since > low else None
+    if before is None:
+        found = [last_before(store, 0, min(since, low)) for store in stores]
+        before = max((raw for raw in found if raw is not None), default=None)
+    found = [first_behind(store, until, low) for store in stores]
+    behind = min((raw for raw in found if raw is not None), default=None)
+    return before, first_behind(topic, max(until, low), end) if behind is None else behind
 
 
 def last_before(source: Source, low: int, since: int) -> int | None:

@@ -24,6 +24,7 @@ toUnixTimestamp64Micro(max_timestamp), rules_revision, version
 FROM ledger WHERE {AT} ORDER BY kafka_offset"""  # noqa: S608
 SEQUENCES = f"""SELECT DISTINCT kafka_offset, kind, tenant_id, producer_id, producer_epoch, first, last
 FROM ledger_sequences WHERE {AT}"""  # noqa: S608
+RECORD_OF = f"""SELECT maxOrNull(kafka_offset) FROM ledger WHERE {AT} AND start_offset <= {{raw:Int64}}"""  # noqa: S608
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 Row = tuple[Any, ...]
@@ -43,6 +44,12 @@ class LedgerTables:
         for offset, *row in self._ask(RECORDS, start, end):
             found[offset].append((*row[:12], tuple(zip(row[12], row[13], strict=True)), tuple(row[14]), *row[15:]))
         return found
+
+    def record_of(self, raw: int) -> int | None:
+        """Offset of the record that holds this raw offset, or begins last before it; None: there is none."""
+        values = {**self._place, "start": 0, "end": 2**63 - 1, "raw": raw}
+        found = self._client.rows(RECORD_OF, values, database=self._database)[0][0]
+        return None if found is None else int(found)
 
     def sequences(self, start: int, end: int) -> dict[int, set[Interval]]:
         """Intervals by offset."""

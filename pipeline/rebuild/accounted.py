@@ -14,13 +14,16 @@ import numpy as np
 
 from connectors import positions
 from connectors.archive_reader import ArchivedPartition
-from connectors.avro import RecordCodec
 from connectors.clickhouse.store import events_only, read_events
+from connectors.kafka import cluster_of
+from connectors.kafka_partitions import topic_id_of
 from connectors.kafka_read import PartitionReader
 from connectors.registry import SchemaRegistry
 from pipeline.fsck import sources
-from pipeline.fsck.edges import Source, edges
+from pipeline.fsck.book import Ledger
+from pipeline.fsck.edges import Neighbours, Source, neighbours
 from pipeline.fsck.ledger import Book, Tally
+from pipeline.fsck.tables import LedgerTables
 from pipeline.rebuild.task import RebuildError
 
 if TYPE_CHECKING:
@@ -43,8 +46,9 @@ class Accounts:
 
     def refuse_other(self, start: int, end: int) -> None:
         """Raises RebuildError unless ClickHouse has at ``start <= offset < end`` what the ledger counted there."""
-        book = self._book()
-        before, behind = self._edges(book, start, end)
+        around = self._neighbours(start, end)
+        book = self._book(around)
+        before, behind = book.until(around[0]), book.since(around[1])
         first, last = max(before, 0), len(book.entries) - 1 if behind is None else min(behind, len(book.entries) - 1)
         place: dict[str, str | int] = {"topic_id": self.servers.topic_id, "partition": self.partition, "start": start, "end": end}
         whole = last >= first
@@ -65,15 +69,14 @@ class Accounts:
                 "`auditwired fsck`; see docs/rebuild.md"
             )
 
-    def _book(self) -> Book:
-        topic, codec = f"{self.servers.namespace}.ledger", RecordCodec("ledger_record", 0)
-        low, end = self.reader.watermarks(topic, self.partition)
-        records = self.reader.read(topic, self.partition, low, end)
-        entries = ((record.offset, codec.decode(record.value or b"")) for record in records)
-        raw = (f"{self.servers.namespace}.raw", self.partition)
-        return Book(f"{topic}[{self.partition}]", raw).take(entries)
+    def _book(self, around: Neighbours) -> Book:
+        servers, topic = self.servers, f"{self.servers.namespace}.ledger"
+        topic_id = topic_id_of(cluster_of(servers.values.model_dump()), topic)
+        tables = LedgerTables(servers.client, servers.namespace, topic_id, self.partition)
+        book = Book(f"{topic}[{self.partition}]", (f"{servers.namespace}.raw", self.partition))
+        return Ledger(self.reader, tables, topic, self.partition).around(book, around)
 
-    def _edges(self, book: Book, start: int, end: int) -> tuple[int, int | None]:
+    def _neighbours(self, start: int, end: int) -> Neighbours:
         servers, log = self.servers, self.reader.watermarks(self.servers.topic, self.partition)
         place: dict[str, str | int] = {"topic_id": servers.topic_id, "partition": self.partition}
         archived = ArchivedPartition(servers.bucket, servers.folder, servers.topic, servers.topic_id, self.partition)
@@ -83,4 +86,4 @@ class Accounts:
         ]
         with closing(SchemaRegistry(servers.values.schema_registry_url)) as registry:
             topic = sources.CleanTopic(self.reader, registry, servers.topic, self.partition)
-            return edges(book, topic.pieces, stores, (start, end), log)
+            return neighbours(topic.pieces, stores, (start, end), log)

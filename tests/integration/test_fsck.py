@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,17 @@ import pyarrow.compute as pc
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from connectors.clickhouse.client import Client
 from connectors.kafka import cluster_of
+from connectors.kafka_partitions import topic_id_of
+from connectors.kafka_read import PartitionReader
 from connectors.kafka_trim import delete_before
 from pipeline import settings
+from pipeline.fsck.book import Ledger
 from pipeline.fsck.check import Control
+from pipeline.fsck.edges import Neighbours
+from pipeline.fsck.ledger import Book
+from pipeline.fsck.tables import LedgerTables
 from tests import archive_bucket
 from tests.fsck_world import AccountedTopic, found, fsck, looked, mirror_ledger, overwrite, query, store
 from tests.sinks import SinkProcess, drained
@@ -240,6 +248,34 @@ def test_what_both_stores_lost_below_the_topics_beginning_the_ledger_knows(fille
     assert ("ledger_differs", 201) in looked(filled, since=100), "the transaction from 201 on lies wholly behind 100"
     assert "ledger_differs" not in {kind for kind, _ in looked(filled, since=203)}, "it is cut there, and no other is wrong"
     assert "ledger_differs" not in {kind for kind, _ in looked(filled, Control(ledger=False))}
+
+
+def test_a_stretch_needs_only_its_part_of_the_ledger(provisioned: Space) -> None:
+    topic = AccountedTopic(provisioned)
+    for off_by in (0, 0, 0, 0, 1, 0, 0, 0):
+        topic.write(20, partitions=(0,), off_by=off_by)
+    store(topic)
+    topic.ledger_committed()
+    mirror_ledger(provisioned)
+    fifth = 4 * 21  # a transaction has 20 events and its marker
+    assert looked(provisioned, since=fifth - 30) == looked(provisioned, since=fifth) == {("ledger_differs", fifth)}
+    assert looked(provisioned, since=fifth + 21) == set()
+    assert [_read_of_ledger(provisioned, raw) for raw in ((50, 80), (50, None), (None, 80), (None, None))] == [2, 6, 8, 8]
+    table = f"`{provisioned.name}`.ledger"
+    first = f"SELECT * FROM {table} WHERE start_offset = 0"
+    query(provisioned, f"INSERT INTO {table} SELECT * REPLACE (toInt64(100) AS kafka_offset) FROM ({first})")
+    assert _read_of_ledger(provisioned, (50, 80)) == 8, "a table that points behind the record is not believed"
+    assert looked(provisioned, since=fifth - 30) >= {("ledger_differs", fifth)}
+
+
+def _read_of_ledger(space: Space, between: Neighbours) -> int:
+    """How many records of the ledger of partition 0 it takes to know what lies between two raw offsets."""
+    values, topic = space.settings(settings.Operator), f"{space.name}.ledger"
+    cluster = cluster_of(values.model_dump())
+    client = Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value())
+    with closing(client), PartitionReader(cluster, f"{space.name}-operator") as reader:
+        tables = LedgerTables(client, space.name, topic_id_of(cluster, topic), 0)
+        return Ledger(reader, tables, topic, 0).around(Book(f"{topic}[0]", (f"{space.name}.raw", 0)), between).records
 
 
 def test_a_foreign_record_in_the_clean_topic_is_named(filled: Space) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from connectors import avro, positions
 from connectors.positions import Positions
-from pipeline.fsck.edges import Source, edges
+from pipeline.fsck.edges import Source, neighbours
 from pipeline.fsck.ledger import Book, Entry, Tally
 from pipeline.fsck.sources import Pieces
 
@@ -49,11 +49,11 @@ def _tallied(
     """What is found in a stretch, how many transactions were compared, and how many it cuts."""
     book = _book()
     topic = _events()[low:]
-    found = edges(book, _source(topic), [_source(store) for store in stores], (since, until), (low, COUNT))
+    before, behind = neighbours(_source(topic), [_source(store) for store in stores], (since, until), (low, COUNT))
     tally = Tally(book, "t[0]")
     inside = held[(held["offset"] >= since) & (held["offset"] < until)]
     tally.feed("here", inside["offset"], inside["raw"], positions.written(inside))
-    texts = [finding.text for finding in tally.end(until == COUNT, *found)]
+    texts = [finding.text for finding in tally.end(until == COUNT, book.until(before), book.since(behind))]
     return texts, tally.compared, tally.cut
 
 
@@ -91,5 +91,5 @@ def test_the_topic_is_not_asked_for_what_is_behind_its_end() -> None:
         asked.append(end)
         yield end, _events()[start:end]
 
-    assert edges(_book(), topic, [], (90, 90), (0, COUNT)) == (3, None)
+    assert neighbours(topic, [], (90, 90), (0, COUNT)) == (314, None)
     assert max(asked) == COUNT
