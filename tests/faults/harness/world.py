@@ -23,6 +23,7 @@ from bench.watch import Offsets
 from connectors.kafka import Cluster, cluster_of
 from connectors.kafka_read import ReadError
 from infra.stack import Stack, env, own, parts, ports, supervisor
+from infra.stack.server import StackError
 from infra.stack.servers.clickhouse import ClickHouse
 from infra.stack.supervisor import Supervisor
 from pipeline import settings
@@ -185,7 +186,11 @@ class World:
             self.stack.add(self._second(part, name, overrides))
         self.stack.launch(name)
         try:
-            self.stack.wait(name)
+            try:
+                self.stack.wait(name)
+            except StackError:  # a server that has just come back may refuse it once: whoever supervises starts it again
+                self.stack.launch(name)
+                self.stack.wait(name)
             yield name
         finally:
             self.stack.stop(name)
