@@ -40,7 +40,10 @@ class Ledger:
             return book.take(_joined(older, records))
 
     def around(self, book: Book, between: Neighbours) -> Book:
-        """Fill the book with the records that hold the two raw offsets, and those in between; None: from, or to, the end."""
+        """Fill the book with the records that hold the two raw offsets, and those in between; None: from, or to, the end.
+
+        An event of the stretch that names an older raw record is then of no record: nothing of the stretch can be made of it.
+        """
         before, behind = between
         start = None if before is None else self.tables.record_of(before)
         if before is None or start is None:
@@ -50,7 +53,6 @@ class Ledger:
         with closing(self._topic(start, _nothing)) as records, closing(_joined(older, records)) as entries:
             first = next(entries, None)
             if first is not None and first[1]["start_offset"] <= before:
-                book.whole = False
                 return book.take(_until(behind, _joined([first], entries)))
         return self.whole(book)
 

@@ -74,7 +74,9 @@ class Accounts:
         topic_id = topic_id_of(cluster_of(servers.values.model_dump()), topic)
         tables = LedgerTables(servers.client, servers.namespace, topic_id, self.partition)
         book = Book(f"{topic}[{self.partition}]", (f"{servers.namespace}.raw", self.partition))
-        return Ledger(self.reader, tables, topic, self.partition).around(book, around)
+        Ledger(self.reader, tables, topic, self.partition).around(book, around)
+        book.whole = True  # what no ledger record is about does not go into the archive, however old
+        return book
 
     def _neighbours(self, start: int, end: int) -> Neighbours:
         servers, log = self.servers, self.reader.watermarks(self.servers.topic, self.partition)
