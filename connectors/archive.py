@@ -1,5 +1,8 @@
 """The archive as a store of planned ranges: one create-only Parquet object per range and retention class, closed by a manifest.
 
+A plan is put there before the first object: without it, a range that a crash cut short is known to Kafka only, and who moves the
+group's offset by hand would make the next range end elsewhere, beside objects of the first.
+
 Every writer of a range writes the same objects under the same names, so a second one (after a crash, or a process that was
 frozen and wakes up) finds them taken, compares, and agrees or raises the alarm. That is the fence: nothing is ever overwritten.
 """
@@ -10,6 +13,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 from urllib.parse import quote
@@ -20,7 +24,7 @@ import pyarrow as pa
 from connectors import manifest, parquet, positions, s3
 from connectors.manifest import Manifest, Part
 from connectors.positions import Positions
-from connectors.ranges import OpenRange, Plan, Proof, RejectedError, StoreError
+from connectors.ranges import FencedError, OpenRange, Plan, Proof, RejectedError, StoreError
 from connectors.spill import ClassRows, SpilledRange, SpillFolder
 
 
@@ -33,7 +37,8 @@ class Written(NamedTuple):
 
 class Archive:
     """The store. ``on_object`` hears of each object that is in place (for metrics); ``points`` is called with the name of a step
-    about to happen (fault tests); ``expect`` may raise RejectedError for an object before it is written.
+    about to happen (fault tests); ``expect`` may raise RejectedError for an object before it is written. ``plans=False`` is for
+    who makes again what lies behind the sink, where no range can be open.
     """
 
     name = "archive"
@@ -46,8 +51,11 @@ class Archive:
         on_object: Callable[[Written], None] = lambda _: None,
         points: Callable[[str], None] = lambda _: None,
         expect: Callable[[Part], None] = lambda _: None,
+        *,
+        plans: bool = True,
     ) -> None:
         self.bucket, self.spill, self.on_object, self.points, self.expect = bucket, spill, on_object, points, expect
+        self.plans = plans
         self.encoding = threading.Lock()  # one row group in memory at a time, however many partitions close at once
 
     def take_over(self, topic: str, topic_id: str, partition: int) -> ArchiveClaim:
@@ -60,7 +68,7 @@ class ArchiveClaim:
 
     def __init__(self, archive: Archive, topic: str, topic_id: str, partition: int) -> None:
         self._archive, self._bucket = archive, archive.bucket
-        self._topic, self._topic_id, self._partition = topic, topic_id, partition
+        self._where = (topic, topic_id, partition)
 
     def stands_at(self) -> int | None:
         """End of the last range that is archived in full; None where there is none of this topic id and partition."""
@@ -68,11 +76,20 @@ class ArchiveClaim:
             ends = [manifest.range_of(key)[1] for key in self._manifest_keys(0)]
         return ends[-1] if ends else None
 
+    def begun(self, since: int) -> Plan | None:
+        """See `connectors.ranges.Claim.begun`; the plan may be written in full by now."""
+        if not self._archive.plans:
+            return None
+        folder = manifest.plan_folder(*self._where)
+        with _store_errors():
+            keys = list(self._bucket.keys(folder, after=f"{folder}{since:020d}"))
+            return self._plan(keys[-1]) if keys else None
+
     def open(self) -> SpilledRange:
-        return self._archive.spill.open(self._partition)
+        return self._archive.spill.open(self._where[2])
 
     def write(self, plan: Plan, rows: OpenRange) -> None:
-        """Put what is missing of the range: its objects, then its manifest. See `connectors.ranges.Claim.write`."""
+        """Put what is missing of the range: its plan, its objects, its manifest. See `connectors.ranges.Claim.write`."""
         spilled = cast(SpilledRange, rows)
         spilled.seal()
         if (spilled.count, spilled.checksum) != (plan.count, plan.checksum):
@@ -81,6 +98,8 @@ class ArchiveClaim:
                 " Were records deleted, or is it another cluster? Nothing was written; see docs/archive.md"
             )
         with _store_errors(), _disk_errors(spilled.temporary()):
+            if self._archive.plans:
+                self._begin(replace(plan, attempt=1), spilled.temporary())
             parts = []
             for name in sorted(spilled.classes):
                 self._archive.points("before_object")
@@ -109,8 +128,33 @@ class ArchiveClaim:
         return Proof(0, 0, 0)
 
     def _manifest_keys(self, beyond: int) -> Iterator[str]:
-        where = (self._topic, self._topic_id, self._partition)
-        return self._bucket.keys(manifest.folder(*where), after=manifest.after(*where, beyond))
+        return self._bucket.keys(manifest.folder(*self._where), after=manifest.after(*self._where, beyond))
+
+    def _begin(self, plan: Plan, path: Path) -> None:
+        key = manifest.plan_key(*self._where, plan.start)
+        path.write_text(plan.to_metadata())
+        try:
+            self._bucket.put(key, path, {})
+        except s3.Exists:
+            if (theirs := self._plan(key)) != plan:
+                raise FencedError(f"{self._bucket.name}/{key}: {theirs} was begun there, not {plan}") from None
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _plan(self, key: str) -> Plan:
+        try:
+            found = Plan.from_metadata(self._bucket.read(key).decode())
+        except ValueError as exc:
+            raise self._no_plan(key, str(exc)) from None
+        if found is None or manifest.plan_key(found.topic, found.topic_id, found.partition, found.start) != key:
+            raise self._no_plan(key, "its content is that of another name")
+        return found
+
+    def _no_plan(self, key: str, why: str) -> RejectedError:
+        return RejectedError(
+            f"{self._bucket.name}/{key}: {why}. Only the archive sink may write there: its first version is the right one; see"
+            " docs/archive.md"
+        )
 
     def _manifest(self, key: str) -> Manifest:
         try:

@@ -96,7 +96,7 @@ class ArchivedPartition:
 
 def odd_versions(bucket: Bucket) -> Iterator[Complaint]:
     """Objects with more than one version, and hidden ones: create-only writes never make any. Raises S3Error."""
-    for prefix in (manifest.EVENTS, manifest.RANGES):
+    for prefix in (manifest.EVENTS, manifest.RANGES, manifest.PLANS):
         versions: dict[str, int] = {}
         for version in bucket.versions(prefix):
             if version.deleted:

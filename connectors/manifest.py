@@ -2,12 +2,13 @@
 
     events/class=<c>/dt=<day>/<topic>-<topic id>-<partition>-<start>-<end>-v<schema>.parquet   a range's events of one class
     ranges/<topic>/<topic id>/<partition>/<end>-<start>.json                                   its manifest, written last
+    plans/<topic>/<topic id>/<partition>/<start>.json                                          its plan, written first
 
 The topic id tells a topic that was made anew from the one before it, whose offsets were the same.
 
 ``dt`` is the UTC day in which the broker appended the first record of the range. A manifest lists every object of its range, so
 what a range consists of, and where the archive stands, is known without the topic. ``end`` comes first in its name: one listing
-from an offset on shows every range that reaches beyond it.
+from an offset on shows every range that reaches beyond it. A plan's name has no end: at each offset only one range can begin.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from connectors.ranges import Plan
 
 EVENTS = "events/"
 RANGES = "ranges/"
+PLANS = "plans/"
 OBJECT = re.compile(
     r"events/class=[^/]+/dt=\d{4}-\d\d-\d\d/(?P<stem>[^/]+)-(?P<partition>\d{3,})-(?P<start>\d{20})-(?P<end>\d{20})-v\d+\.parquet"
 )
@@ -94,7 +96,21 @@ class Manifest:
 
 def folder(topic: str, topic_id: str, partition: int) -> str:
     """Prefix of the manifests of one partition."""
-    return f"{RANGES}{quote(topic, safe='')}/{quote(topic_id, safe='')}/{partition:03d}/"
+    return f"{RANGES}{_place(topic, topic_id, partition)}"
+
+
+def _place(topic: str, topic_id: str, partition: int) -> str:
+    return f"{quote(topic, safe='')}/{quote(topic_id, safe='')}/{partition:03d}/"
+
+
+def plan_folder(topic: str, topic_id: str, partition: int) -> str:
+    """Prefix of the plans of one partition."""
+    return f"{PLANS}{_place(topic, topic_id, partition)}"
+
+
+def plan_key(topic: str, topic_id: str, partition: int, start: int) -> str:
+    """Key of the plan that begins at an offset; they rise with it."""
+    return f"{plan_folder(topic, topic_id, partition)}{start:020d}.json"
 
 
 def after(topic: str, topic_id: str, partition: int, offset: int) -> str:
@@ -127,12 +143,13 @@ def object_of(key: str) -> ObjectName | None:
 
 
 def place_of(key: str) -> ObjectName | None:
-    """What the key of an object or of a manifest is about; None for another key."""
-    if not key.startswith(RANGES):
+    """What the key of an object, of a manifest or of a plan (its first offset) is about; None for another key."""
+    if not key.startswith((RANGES, PLANS)):
         return object_of(key)
     try:
-        start, end = range_of(key)
-        topic, topic_id, partition = key.removeprefix(RANGES).split("/")[:-1]
+        topic, topic_id, partition, name = key.split("/")[1:]
+        first = int(name.removesuffix(".json")) if key.startswith(PLANS) else None
+        start, end = range_of(key) if first is None else (first, first + 1)
         return ObjectName(f"{topic}-{topic_id}", int(partition), start, end)
     except ValueError:
         return None

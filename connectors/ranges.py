@@ -3,7 +3,8 @@ exactly once.
 
 A **range** is the records of one partition with ``start <= offset < end``; transactions and compaction leave gaps in it. Its
 **plan** is committed to Kafka (as metadata of the committed offset ``start``) before anything is written, so that whoever
-comes next, after a crash or a takeover, writes exactly the same range.
+comes next, after a crash or a takeover, writes exactly the same range. Who moves the offset by hand takes the plan away with
+it; a store that could be left with a half of the range keeps the plan too (``begun``).
 
 The loop (`pipeline/sink/loop.py`) asks a store for a `Claim` of each partition it was assigned and then, range by range:
 plan, ``write``, ``prove``, commit ``end``. Every answer it did not get sends it back to the plan: a new claim, ``prove``,
@@ -157,6 +158,12 @@ class Claim(Protocol):
 
     def stands_at(self) -> int | None:
         """Highest stored offset + 1; None when the store holds nothing of this topic id and partition. Raises StoreError."""
+        ...
+
+    def begun(self, since: int) -> Plan | None:
+        """The last plan at or behind offset ``since`` that the store keeps itself; None in stores whose ranges are whole or not
+        there at all. Raises StoreError, RejectedError.
+        """
         ...
 
     def open(self) -> OpenRange:

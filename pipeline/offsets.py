@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Settings: AUDITWIRE_ADMIN_KAFKA_* (docs/configuration.md). When to use it: docs/runbooks"
     sub = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     sub.add_parser("show", help="what each group has committed, between which offsets its topic holds records, open plans")
-    change = sub.add_parser("set", help="commit an offset for a part that is stopped; its open plan is forgotten")
+    change = sub.add_parser("set", help="commit an offset for a part that is stopped; Kafka forgets its open plan")
     change.add_argument("--group", choices=list(TOPICS), required=True, help="the part")
     change.add_argument("--partition", type=int, required=True)
     change.add_argument("--to", type=int, required=True, metavar="OFFSET", help="the first record that the part is to read")
@@ -79,5 +79,5 @@ def _set(values: settings.Migrate, part: str, partition: int, to: int) -> None:
         if not one.low <= to <= one.high:
             raise RefusedError(f"partition {partition} holds {one.low}..{one.high}, not {to}: correct --to")
         group.commit(partition, to)
-    plan = f"; its open plan is forgotten: {one.text}" if one.text else ""
+    plan = f"; Kafka forgets its open plan: {one.text}" if one.text else ""
     sys.stdout.write(f"{part}, partition {partition}: {'nothing' if one.offset is None else one.offset} -> {to}{plan}\n")

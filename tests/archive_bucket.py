@@ -47,10 +47,10 @@ def archive(space: Space, spill: SpillFolder, *, create_only: bool = True) -> Ar
 
 
 def doubles(of: Bucket) -> list[str]:
-    """Keys of events and manifests that have more than one version or are hidden: there must never be one."""
+    """Keys of events, manifests and plans that have more than one version or are hidden: there must never be one."""
     seen: set[str] = set()
     found = []
-    for prefix in ("events/", "ranges/"):
+    for prefix in ("events/", "ranges/", "plans/"):
         for version in of.versions(prefix):
             if version.key in seen or version.deleted:
                 found.append(version.key)

@@ -1,6 +1,7 @@
-"""The archive sink with faults at named points: ``python -m tests.archive_worker [kill@POINT:N | stop@POINT:N | overwriting] …``.
+"""The archive sink with faults at named points.
 
-As `tests.sink_worker`; ``overwriting`` switches create-only PUT off (negative control).
+``python -m tests.archive_worker [kill@POINT:N | stop@POINT:N | overwriting | planless] …``
+As `tests.sink_worker`; ``overwriting`` switches create-only PUT off, ``planless`` the plan in the bucket (negative controls).
 """
 
 from __future__ import annotations
@@ -15,4 +16,8 @@ if __name__ == "__main__":
     arguments = sys.argv[1:]
     values = settings.load(settings.ArchiveSink)
     log.setup("console")
-    sys.exit(archive.run(values, create_only="overwriting" not in arguments, points=Points(arguments)))
+    sys.exit(
+        archive.run(
+            values, create_only="overwriting" not in arguments, plans="planless" not in arguments, points=Points(arguments)
+        )
+    )

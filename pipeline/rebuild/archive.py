@@ -71,7 +71,9 @@ class Maker:
         self._decoder = Decoder(registry)
         spill = stack.enter_context(SpillFolder(servers.folder / "spill", 8 * MOST_BYTES))
         self._expected: dict[str, Part] = {}
-        self._claim = Archive(servers.bucket, spill, points=task.points, expect=self._same_bytes).take_over(*self._where)
+        self._claim = Archive(servers.bucket, spill, points=task.points, expect=self._same_bytes, plans=False).take_over(
+            *self._where
+        )
 
     def lost(self, since: int, until: int) -> list[Lost]:
         """What is missing there, in order. Raises RebuildError beyond what the archive sink has committed."""

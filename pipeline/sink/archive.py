@@ -22,10 +22,17 @@ PART = "archive-sink"
 MOST_EVENTS = 5_000_000
 
 
-def run(values: settings.ArchiveSink, *, create_only: bool = True, points: Callable[[str], None] = lambda _: None) -> int:
+def run(
+    values: settings.ArchiveSink,
+    *,
+    create_only: bool = True,
+    plans: bool = True,
+    points: Callable[[str], None] = lambda _: None,
+) -> int:
     """Run until SIGTERM or SIGINT: 0; 1 when it cannot go on (the log says what to do).
 
-    ``create_only`` off (objects may be overwritten) and ``points`` (called with each step about to happen): fault tests only.
+    Fault tests only: ``create_only`` off (objects may be overwritten), ``plans`` off (no plan is kept in the bucket), ``points``
+    (called with each step about to happen).
     """
     bucket = Bucket(
         values.s3_endpoint,
@@ -43,7 +50,7 @@ def run(values: settings.ArchiveSink, *, create_only: bool = True, points: Calla
         with SpillFolder(values.spill_dir, values.spill_bytes) as spill:
             metrics.ARCHIVE_SPILL_BYTES.set_function(lambda: spill.used)
             metrics.ARCHIVE_SPILL_LIMIT.set(values.spill_bytes)
-            store = Archive(bucket, spill, _count, points)
+            store = Archive(bucket, spill, _count, points, plans=plans)
             limits = Limits(MOST_EVENTS, values.flush_bytes, values.flush_seconds)
             loop = Loop(Parts(log, store, Decoder(registry), limits, points=points), grace=values.session_timeout_ms / 2000)
             log.subscribe(loop)

@@ -4,12 +4,14 @@ offers.
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectors.partitions import PartitionedLog
 from pipeline.sink.plan import SCHEMA_VERSION, Claim, Plan, Proof, Store
 
+logger = logging.getLogger(__name__)
 SETTLE_SECONDS = 10.0
 
 
@@ -21,7 +23,9 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Standing:
-    """What was found. ``stored``: the store's position (highest offset + 1) or None; ``low`` and ``high``: the log's bounds."""
+    """What was found. ``plan``: the one to finish first, from the store where it keeps one, else from Kafka; ``stored``: the
+    store's position (highest offset + 1) or None; ``low`` and ``high``: the log's bounds.
+    """
 
     claim: Claim
     offset: int | None
@@ -43,10 +47,19 @@ def look(log: PartitionedLog, store: Store, partition: int, place: str) -> Stand
         plan = Plan.from_metadata(text)
     except ValueError as exc:
         raise RefusedError(f"{place}: {exc}; something else committed {offset} for this group: stop that") from None
-    proof = claim.prove(plan) if plan is not None and plan.topic_id == log.topic_id else None
     stored = claim.stands_at()
+    begun = claim.begun(stored or 0)
+    if begun is not None and _lost(begun, plan, offset):
+        logger.warning("%s: finishing %s, which Kafka does not have (it has %s, %r)", place, begun, offset, text)
+        plan = begun
+    proof = claim.prove(plan) if plan is not None and plan.topic_id == log.topic_id else None
     low, high = _settled(log, partition, max(offset or 0, stored or 0))
     return Standing(claim, offset, plan, proof, stored, low, high)
+
+
+def _lost(begun: Plan, plan: Plan | None, offset: int | None) -> bool:
+    """Kafka no longer has what the store has begun; who commits its end or more by hand gives it up."""
+    return (plan is None or replace(plan, attempt=1) != begun) and (offset is None or offset < begun.end)
 
 
 def _settled(log: PartitionedLog, partition: int, known: int) -> tuple[int, int]:
@@ -91,9 +104,10 @@ def _committed(found: Standing, offset: int, place: str) -> int:
 def _planned(found: Standing, plan: Plan, place: str, topic_id: str, mapper: int) -> int:
     if plan.topic_id != topic_id:
         raise RefusedError(f"{place}: the open plan {plan} is of an earlier topic with this name; delete the group's offsets")
-    if plan.start != found.offset:
+    if found.offset is not None and not plan.start <= found.offset < plan.end:
         raise RefusedError(
-            f"{place}: {found.offset} is committed with the plan {plan}: somebody moved the offset; commit {plan.start}"
+            f"{place}: {found.offset} is committed, but the plan {plan} is open: somebody moved the group's offset; commit "
+            f"{plan.start} for this group"
         )
     if plan.schema > SCHEMA_VERSION or plan.mapper > mapper:
         raise RefusedError(f"{place}: {plan} was made by a newer version of this sink: run that one")
@@ -105,6 +119,7 @@ def _planned(found: Standing, plan: Plan, place: str, topic_id: str, mapper: int
         )
     if plan.start < found.low and not found.proof.equals(plan):
         raise RefusedError(
-            f"{place}: the log begins at {found.low}, so the open plan {plan} cannot be read again; stored of it: {found.proof}"
+            f"{place}: the log begins at {found.low}, so the open plan {plan} cannot be read again; stored of it: {found.proof}. "
+            f"Say so to those who rely on it, then commit the offset to go on from for this group, {plan.end} or more"
         )
     return plan.start

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
 
 import pytest
 
+from connectors.kafka import cluster_of
+from connectors.kafka_offsets import GroupOffsets, OffsetsError
+from pipeline import settings
 from tests import archive_bucket
 from tests.archive_sink import ArchiveProcess, ClassedTopic, compare, intact, settled
 from tests.space import Space
@@ -80,6 +85,38 @@ def test_answers_that_never_arrive_are_asked_for_again(topic: ClassedTopic) -> N
         settled(topic, sink)
         assert wire.harmed == 4
     intact(topic)
+
+
+def left_half_and_moved(topic: ClassedTopic, *faults: str) -> None:
+    """A sink is killed between its objects and their manifest, somebody sets the group's offset, and more events follow."""
+    topic.write(60, partitions=(0,))
+    with ArchiveProcess(topic.space, ("kill@before_manifest:1", *faults)) as doomed:
+        until(doomed.died, 90, doomed.text)
+    group = f"{topic.space.name}-archive-sink"
+    topic.write(60, partitions=(0,))
+    offset = topic.committed(group)[0]
+    with closing(GroupOffsets(cluster_of(dict(topic.space.settings(settings.Migrate))), group, topic.name)) as offsets:
+
+        def moved() -> bool:
+            with suppress(OffsetsError):  # refused while the group has a member, until its session ends
+                offsets.commit(0, offset)
+            return offsets.read()[0] == replace(offsets.read()[0], offset=offset, text="")
+
+        until(moved, 60, doomed.text)
+    with ArchiveProcess(topic.space, faults) as heir:
+        settled(topic, heir)
+
+
+def test_an_offset_moved_by_hand_does_not_make_a_range_end_elsewhere(topic: ClassedTopic) -> None:
+    left_half_and_moved(topic)
+    intact(topic)
+
+
+def test_without_the_plan_in_the_bucket_it_leaves_events_twice(provisioned: Space) -> None:
+    """Negative control of the test above."""
+    topic = ClassedTopic(provisioned)
+    left_half_and_moved(topic, "planless")
+    assert len(compare(topic).doubled) == 60
 
 
 def zombie(topic: ClassedTopic, point: str, *faults: str) -> None:

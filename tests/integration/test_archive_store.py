@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 
 from connectors import manifest, parquet
 from connectors.archive import Archive, ArchiveClaim, Written
-from connectors.ranges import Plan, Proof, RejectedError, Rows, StoreError
+from connectors.ranges import FencedError, Plan, Proof, RejectedError, Rows, StoreError
 from connectors.s3 import Bucket
 from connectors.spill import SpillFolder
 from tests import archive_bucket
@@ -120,7 +120,7 @@ class _DiedError(Exception):
     pass
 
 
-def _die_at(*wanted: str) -> object:
+def _die_at(*wanted: str) -> Callable[[str], None]:
     left = list(wanted)
 
     def point(name: str) -> None:
@@ -151,11 +151,45 @@ def test_a_range_cut_short_between_its_objects_is_completed(
     assert len(archive_bucket.stored(bucket, namespace)) == 200
 
 
-def test_the_same_range_with_other_events_is_refused_and_nothing_is_overwritten(archive: Archive, bucket: Bucket) -> None:
+def test_a_range_that_was_begun_is_told_to_whoever_comes_next(archive: Archive, bucket: Bucket) -> None:
+    given = rows(200, first=5, classes=CLASSES)
+    plan, longer = plan_of(given), plan_of(rows(240, first=5, classes=CLASSES))
+    claim = _claim(archive, plan)
+    assert claim.begun(0) is None
+    archive.points = _die_at("before_manifest")
+    with pytest.raises(_DiedError):
+        _write(archive, plan.again(), given)
+    archive.points = lambda _: None
+    assert (claim.begun(0), claim.begun(plan.start), claim.begun(plan.start + 1)) == (plan, plan, None)
+    assert _claim(archive, replace(plan, topic_id="another-topic-id")).begun(0) is None
+    known = list(bucket.keys("events/"))
+    with pytest.raises(FencedError, match=r"plans/.*was begun there, not"):
+        _write(archive, longer, rows(240, first=5, classes=CLASSES))
+    assert list(bucket.keys("events/")) == known
+    _write(archive, plan.again(), given)
+    assert claim.prove(plan) == _whole(plan)
+    assert archive_bucket.doubles(bucket) == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "no plan", plan_of(rows(3, first=7)).to_metadata()])
+def test_what_is_no_plan_of_its_name_is_refused(archive: Archive, bucket: Bucket, tmp_path: Path, content: str) -> None:
+    plan = plan_of(rows(20))
+    (tmp_path / "plan").write_text(content)
+    bucket.put(manifest.plan_key(plan.topic, plan.topic_id, plan.partition, 0), tmp_path / "plan", {})
+    said = r"/plans/.*Only the archive sink may write there"
+    with pytest.raises(RejectedError, match=said):
+        _claim(archive, plan).begun(0)
+    with pytest.raises(RejectedError, match=said):
+        _write(archive, plan, rows(20))
+
+
+def test_the_same_range_with_other_events_is_refused_and_nothing_is_overwritten(
+    archive: Archive, bucket: Bucket, spill: SpillFolder
+) -> None:
     given, other = rows(100), rows(100, seed=9)
     _write(archive, plan_of(given), given)
     with pytest.raises(RejectedError, match=r"exists with other content; nothing was overwritten.*docs/archive.md"):
-        _write(archive, plan_of(other), other)
+        _write(Archive(bucket, spill, plans=False), plan_of(other), other)
     assert archive_bucket.doubles(bucket) == []
     assert _claim(archive, plan_of(given)).prove(plan_of(given)) == _whole(plan_of(given))
 
@@ -166,7 +200,7 @@ def test_without_create_only_the_second_writer_wins_silently(namespace: Space, b
     given, other = rows(100), rows(100, seed=9)
     _write(careless, plan_of(given), given)
     _write(careless, plan_of(other), other)
-    assert len(archive_bucket.doubles(bucket)) == 2
+    assert len(archive_bucket.doubles(bucket)) == 3
     assert set(archive_bucket.stored(bucket, namespace)["event_digest"].to_pylist()) == set(other.digests.tolist())
 
 

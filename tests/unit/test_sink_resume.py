@@ -46,6 +46,8 @@ def start(found: Standing) -> int:
         (at(100, PLAN, HELD, stored=120), 100),
         (at(100, PLAN, Proof(3, 3, 5), stored=104), 100),
         (at(100, PLAN, HELD, stored=120, low=110), 100),
+        (at(None, PLAN, NOTHING), 100),
+        (at(119, PLAN, Proof(3, 3, 5), stored=104), 100),
     ],
 )
 def test_goes_on_where_everything_fits(found: Standing, offset: int) -> None:
@@ -61,14 +63,15 @@ def test_goes_on_where_everything_fits(found: Standing, offset: int) -> None:
         (at(300, low=310), "deleted before they were stored"),
         (at(600), "the topic was cut"),
         (at(100, replace(PLAN, topic_id="other")), "earlier topic with this name"),
-        (at(90, PLAN, NOTHING), "somebody moved the offset; commit 100"),
+        (at(90, PLAN, NOTHING), "moved the group's offset; commit 100 for this group"),
+        (at(120, PLAN, NOTHING), "moved the group's offset; commit 100 for this group"),
         (at(100, replace(PLAN, schema=SCHEMA_VERSION + 1), NOTHING), "newer version"),
         (at(100, replace(PLAN, mapper=2), NOTHING), "newer version"),
         (at(100, PLAN, Proof(16, 15, 77)), "other rows than planned"),
         (at(100, PLAN, Proof(15, 15, 78)), "other rows than planned"),
         (at(100, PLAN, Proof(16, 16, 78)), "other rows than planned"),
         (at(100, PLAN, NOTHING, stored=121), "behind the end of the open plan"),
-        (at(100, PLAN, NOTHING, low=110), "cannot be read again"),
+        (at(100, PLAN, NOTHING, low=110), "cannot be read again.*commit the offset to go on from for this group, 120 or more"),
     ],
 )
 def test_refuses_to_guess(found: Standing, said: str) -> None:
