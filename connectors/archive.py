@@ -1,7 +1,7 @@
 """The archive as a store of planned ranges: one create-only Parquet object per range and retention class, closed by a manifest.
 
-A plan is put there before the first object: without it, a range that a crash cut short is known to Kafka only, and who moves the
-group's offset by hand would make the next range end elsewhere, beside objects of the first.
+A plan is put there before the first object, under a name that only one plan can take. Without it, a range that a crash cut short
+is known to Kafka only: who moves the group's offset by hand would make the next range end elsewhere, beside objects of the first.
 
 Every writer of a range writes the same objects under the same names, so a second one (after a crash, or a process that was
 frozen and wakes up) finds them taken, compares, and agrees or raises the alarm. That is the fence: nothing is ever overwritten.
@@ -10,6 +10,7 @@ frozen and wakes up) finds them taken, compares, and agrees or raises the alarm.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,8 +38,8 @@ class Written(NamedTuple):
 
 class Archive:
     """The store. ``on_object`` hears of each object that is in place (for metrics); ``points`` is called with the name of a step
-    about to happen (fault tests); ``expect`` may raise RejectedError for an object before it is written. ``plans=False`` is for
-    who makes again what lies behind the sink, where no range can be open.
+    about to happen (fault tests); ``expect`` may raise RejectedError for an object before it is written. ``plans=False``
+    keeps none in the bucket: for negative tests only.
     """
 
     name = "archive"
@@ -69,6 +70,8 @@ class ArchiveClaim:
     def __init__(self, archive: Archive, topic: str, topic_id: str, partition: int) -> None:
         self._archive, self._bucket = archive, archive.bucket
         self._where = (topic, topic_id, partition)
+        self._standing: int | None = None
+        self._begun: list[Plan] = []
 
     def stands_at(self) -> int | None:
         """End of the last range that is archived in full; None where there is none of this topic id and partition."""
@@ -76,14 +79,21 @@ class ArchiveClaim:
             ends = [manifest.range_of(key)[1] for key in self._manifest_keys(0)]
         return ends[-1] if ends else None
 
-    def begun(self, since: int) -> Plan | None:
+    def begun(self, standing: int) -> Plan | None:
         """See `connectors.ranges.Claim.begun`; the plan may be written in full by now."""
-        if not self._archive.plans:
-            return None
+        self.follow(standing)
+        return self._begun[-1] if self._begun else None
+
+    def follow(self, standing: int) -> None:
+        """The next `write` is of a range that begins at ``standing`` or behind; its plan comes behind those that are there."""
+        self._standing, self._begun = standing, self.plans(standing, standing + 1) if self._archive.plans else []
+
+    def plans(self, since: int, until: int) -> list[Plan]:
+        """Plans that were made where the archive stood at ``since <= offset < until``. Raises StoreError, RejectedError."""
         folder = manifest.plan_folder(*self._where)
         with _store_errors():
-            keys = list(self._bucket.keys(folder, after=f"{folder}{since:020d}"))
-            return self._plan(keys[-1]) if keys else None
+            keys = self._bucket.keys(folder, after=f"{folder}{since:020d}")
+            return [self._plan(key) for key in itertools.takewhile(lambda key: manifest.standing_of(key) < until, keys)]
 
     def open(self) -> SpilledRange:
         return self._archive.spill.open(self._where[2])
@@ -98,14 +108,14 @@ class ArchiveClaim:
                 " Were records deleted, or is it another cluster? Nothing was written; see docs/archive.md"
             )
         with _store_errors(), _disk_errors(spilled.temporary()):
-            if self._archive.plans:
-                self._begin(replace(plan, attempt=1), spilled.temporary())
+            self._begin(replace(plan, attempt=1), spilled.temporary())
             parts = []
             for name in sorted(spilled.classes):
                 self._archive.points("before_object")
                 parts.append(self._put(plan, spilled, name))
             self._archive.points("before_manifest")
             self._close(Manifest.of(plan, tuple(parts)), spilled.temporary())
+        self._standing, self._begun = max(self._standing or 0, plan.end), []
 
     def prove(self, plan: Plan) -> Proof:
         """Read manifest, and size and metadata of every object it lists, from the store.
@@ -131,7 +141,13 @@ class ArchiveClaim:
         return self._bucket.keys(manifest.folder(*self._where), after=manifest.after(*self._where, beyond))
 
     def _begin(self, plan: Plan, path: Path) -> None:
-        key = manifest.plan_key(*self._where, plan.start)
+        """Put the plan, unless it is there, or of a range that the archive is past. One that was given up keeps its name."""
+        if self._standing is None:
+            self.follow(self.stands_at() or 0)
+        standing = self._standing or 0
+        if not self._archive.plans or plan.end <= standing or plan in self._begun:
+            return
+        key = manifest.plan_key(*self._where, standing, len(self._begun))
         path.write_text(plan.to_metadata())
         try:
             self._bucket.put(key, path, {})
@@ -140,14 +156,15 @@ class ArchiveClaim:
                 raise FencedError(f"{self._bucket.name}/{key}: {theirs} was begun there, not {plan}") from None
         finally:
             path.unlink(missing_ok=True)
+        self._begun.append(plan)
 
     def _plan(self, key: str) -> Plan:
         try:
             found = Plan.from_metadata(self._bucket.read(key).decode())
         except ValueError as exc:
             raise self._no_plan(key, str(exc)) from None
-        if found is None or manifest.plan_key(found.topic, found.topic_id, found.partition, found.start) != key:
-            raise self._no_plan(key, "its content is that of another name")
+        if found is None or (found.topic, found.topic_id, found.partition) != self._where:
+            raise self._no_plan(key, "it is of another partition, or empty")
         return found
 
     def _no_plan(self, key: str, why: str) -> RejectedError:

@@ -2,13 +2,14 @@
 
     events/class=<c>/dt=<day>/<topic>-<topic id>-<partition>-<start>-<end>-v<schema>.parquet   a range's events of one class
     ranges/<topic>/<topic id>/<partition>/<end>-<start>.json                                   its manifest, written last
-    plans/<topic>/<topic id>/<partition>/<start>.json                                          its plan, written first
+    plans/<topic>/<topic id>/<partition>/<standing>-<number>.json                              its plan, written first
 
 The topic id tells a topic that was made anew from the one before it, whose offsets were the same.
 
 ``dt`` is the UTC day in which the broker appended the first record of the range. A manifest lists every object of its range, so
 what a range consists of, and where the archive stands, is known without the topic. ``end`` comes first in its name: one listing
-from an offset on shows every range that reaches beyond it. A plan's name has no end: at each offset only one range can begin.
+from an offset on shows every range that reaches beyond it. A plan is named after
+where the archive stood (the end of the last range, 0 before the first): only one range can be the next one.
 """
 
 from __future__ import annotations
@@ -108,9 +109,17 @@ def plan_folder(topic: str, topic_id: str, partition: int) -> str:
     return f"{PLANS}{_place(topic, topic_id, partition)}"
 
 
-def plan_key(topic: str, topic_id: str, partition: int, start: int) -> str:
-    """Key of the plan that begins at an offset; they rise with it."""
-    return f"{plan_folder(topic, topic_id, partition)}{start:020d}.json"
+def plan_key(topic: str, topic_id: str, partition: int, standing: int, number: int) -> str:
+    """Key of a plan; ``number`` counts those before it that were given up, from 0."""
+    return f"{plan_folder(topic, topic_id, partition)}{standing:020d}-{number:03d}.json"
+
+
+def standing_of(key: str) -> int:
+    """Where the archive stood, from a plan's key. Raises ValueError on another key."""
+    standing, _, number = key.rpartition("/")[2].removesuffix(".json").partition("-")
+    if not (key.startswith(PLANS) and key.endswith(".json") and standing.isdigit() and number.isdigit()):
+        raise ValueError(f"{key} is not the name of a plan")
+    return int(standing)
 
 
 def after(topic: str, topic_id: str, partition: int, offset: int) -> str:
@@ -143,13 +152,12 @@ def object_of(key: str) -> ObjectName | None:
 
 
 def place_of(key: str) -> ObjectName | None:
-    """What the key of an object, of a manifest or of a plan (its first offset) is about; None for another key."""
+    """What the key of an object, of a manifest or of a plan (where the archive stood) is about; None for another key."""
     if not key.startswith((RANGES, PLANS)):
         return object_of(key)
     try:
-        topic, topic_id, partition, name = key.split("/")[1:]
-        first = int(name.removesuffix(".json")) if key.startswith(PLANS) else None
-        start, end = range_of(key) if first is None else (first, first + 1)
+        topic, topic_id, partition, _ = key.split("/")[1:]
+        start, end = (standing_of(key), standing_of(key) + 1) if key.startswith(PLANS) else range_of(key)
         return ObjectName(f"{topic}-{topic_id}", int(partition), start, end)
     except ValueError:
         return None

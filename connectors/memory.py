@@ -82,7 +82,7 @@ class MemoryClaim:
     def stands_at(self) -> int | None:
         return max(self.store.positions(self.place), default=-1) + 1 or None
 
-    def begun(self, since: int) -> Plan | None:
+    def begun(self, standing: int) -> Plan | None:
         return None
 
     def open(self) -> MemoryRange:

@@ -20,8 +20,8 @@ import schemas
 from connectors import avro
 from connectors.ranges import Rows
 
-ROWS = 100_000
-BYTES = 64 << 20
+ROWS = 50_000
+BYTES = 32 << 20
 CLASS = "processed_retention_class"
 POSITION_FIELDS = (
     pa.field("kafka_partition", pa.int32(), nullable=False),

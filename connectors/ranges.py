@@ -160,9 +160,9 @@ class Claim(Protocol):
         """Highest stored offset + 1; None when the store holds nothing of this topic id and partition. Raises StoreError."""
         ...
 
-    def begun(self, since: int) -> Plan | None:
-        """The last plan at or behind offset ``since`` that the store keeps itself; None in stores whose ranges are whole or not
-        there at all. Raises StoreError, RejectedError.
+    def begun(self, standing: int) -> Plan | None:
+        """The last plan that was made where the store stood at ``standing`` (`stands_at`, or 0), if the store keeps plans itself;
+        None in stores whose ranges are whole or not there at all. Raises StoreError, RejectedError.
         """
         ...
 

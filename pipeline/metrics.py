@@ -176,7 +176,7 @@ SINK_EVENTS = Counter("auditwire_sink_events_total", "Events stored, proved and 
 SINK_LATENCY = Tally(
     "auditwire_sink_latency_seconds",
     "Age of an event when it is stored, proved and committed: since it was emitted (observed_at of the SDK, else occurred_at, by "
-    "the producer's clock) and since it was received (append time of the raw record). Ages are taken in steps of 9 %.",
+    "the producer's clock) and since it was received (append time of the raw record). Ages are right to 3 %.",
     ["sink", "since"],
     buckets=LATENCY,
 )

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from types import TracebackType
 import numpy as np
 
 from connectors import avro, parquet
+from connectors.kafka import cluster_of
+from connectors.kafka_offsets import GroupOffsets, OffsetsError
 from pipeline import settings
 from tests import archive_bucket
 from tests.archive_rows import columns
@@ -120,6 +123,20 @@ def settled(topic: CleanTopic, *sinks: ArchiveProcess, seconds: float = 90.0) ->
         return all(have.get(p, -1) >= end for p, end in wanted.items())
 
     until(done, seconds, lambda: "\n".join(s.text()[-3000:] for s in sinks))
+
+
+def set_offset(topic: CleanTopic, partition: int, offset: int) -> None:
+    """By hand, for the archive sink's group, as soon as the session of a sink that was killed has ended; its plan is gone."""
+    group = f"{topic.space.name}-archive-sink"
+    with closing(GroupOffsets(cluster_of(dict(topic.space.settings(settings.Migrate))), group, topic.name)) as offsets:
+
+        def done() -> bool:
+            with suppress(OffsetsError):  # refused while the group has a member
+                offsets.commit(partition, offset)
+            found = offsets.read()[partition]
+            return (found.offset, found.text) == (offset, "")
+
+        until(done, 60)
 
 
 def intact(topic: CleanTopic) -> None:

@@ -74,8 +74,8 @@ class StormyClaim:
     def stands_at(self) -> int | None:
         return self.inner.stands_at() if self.store.read_back else None
 
-    def begun(self, since: int) -> Plan | None:
-        return self.inner.begun(since)
+    def begun(self, standing: int) -> Plan | None:
+        return self.inner.begun(standing)
 
     def open(self) -> MemoryRange:
         return self.inner.open()

@@ -175,7 +175,7 @@ class ClickHouseClaim:
         count, highest = self.store.ask(STANDS, self.place)[0]
         return highest + 1 if count else None
 
-    def begun(self, since: int) -> Plan | None:
+    def begun(self, standing: int) -> Plan | None:
         return None  # an insert is there as a whole or not at all, and `stands_at` shows it
 
     def open(self) -> Memory:

@@ -6,9 +6,9 @@ The same names and the same events as the archive sink would have written; creat
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,8 @@ class Lost:
     start: int
     end: int
     manifest: Manifest | None = None
+    plans: tuple[Plan, ...] = ()
+    """What was begun in the stretch: objects of it may be there."""
 
 
 def rebuild(servers: Servers, partition: int, since: int, until: int, task: Task) -> bool:
@@ -71,9 +73,7 @@ class Maker:
         self._decoder = Decoder(registry)
         spill = stack.enter_context(SpillFolder(servers.folder / "spill", 8 * MOST_BYTES))
         self._expected: dict[str, Part] = {}
-        self._claim = Archive(servers.bucket, spill, points=task.points, expect=self._same_bytes, plans=False).take_over(
-            *self._where
-        )
+        self._claim = Archive(servers.bucket, spill, points=task.points, expect=self._same_bytes).take_over(*self._where)
 
     def lost(self, since: int, until: int) -> list[Lost]:
         """What is missing there, in order. Raises RebuildError beyond what the archive sink has committed."""
@@ -91,8 +91,18 @@ class Maker:
         gaps = [Lost(a, b) for a, b in zip(ends, [*(r.start for r in ranges), committed], strict=True) if a < b]
         asked = [r for r in ranges if r.end > since and r.start < until]
         damaged = [Lost(r.start, r.end, found) for r in asked if (found := self._damaged(r)) is not None]
-        gone = [gap for gap in gaps if gap.end > since and gap.start < until]
+        gone = [self._with_plans(gap) for gap in gaps if gap.end > since and gap.start < until]
         return sorted([*gone, *damaged], key=lambda one: one.start)
+
+    def _with_plans(self, gap: Lost) -> Lost:
+        plans = tuple(plan for plan in self._claim.plans(gap.start, gap.end) if plan.start < gap.end)
+        for plan in plans:
+            if plan.end > gap.end:
+                raise RebuildError(
+                    f"{self.place}: the archive sink has begun {plan} and writes that itself: start it, or give the plan up by "
+                    f"committing {plan.end} for its group"
+                )
+        return replace(gap, plans=plans)
 
     def _damaged(self, one: Range) -> Manifest | None:
         """Its manifest, where an object of it is gone."""
@@ -125,16 +135,18 @@ class Maker:
         if low > one.start and one.manifest is None and self._accounted:
             Accounts(self._servers, self._reader, self._partition).refuse_other(one.start, one.end)
         rows = self._of_topic(one) if low <= one.start else self._of_clickhouse(one)
+        standing = one.start if one.manifest is None else one.end
         if one.manifest is not None:
             self._expected = {part.key: part for part in one.manifest.parts if self._servers.bucket.head(part.key) is None}
         pieces = self._pieces(one, rows)
         count = 0
         for plan, spilled in pieces:
+            self._claim.follow(standing)
             try:
                 self._write(one.manifest, plan, spilled, source)
             finally:
                 spilled.close()
-            count += plan.count
+            count, standing = count + plan.count, plan.end
             self._tell(f"{self.place} {plan.start}..{plan.end}: {plan.count} events archived again from {source}")
         self._expected = {}
         if not count:
@@ -170,23 +182,35 @@ class Maker:
             )
 
     def _pieces(self, one: Lost, rows: Iterator[Rows]) -> Iterator[tuple[Plan, SpilledRange]]:
-        """Ranges as the sink would cut them: at a change of month, and at a size. The last ends where the stretch does."""
+        """Ranges as the sink would cut them: at a change of month, at a size, and where a plan begins or ends. The last ends
+        where the stretch does.
+        """
+        borders = sorted({offset for plan in one.plans for offset in (plan.start, plan.end)} | {one.end})
+        begun = {(plan.start, plan.end): plan for plan in one.plans}
         start, spilled, month, last = one.start, self._claim.open(), None, one.start
-        for piece in itertools.chain.from_iterable(map(_by_month, rows)):
-            this = _month(piece)
-            cut = spilled.count and (month != this or spilled.size > MOST_BYTES or spilled.count > MOST_EVENTS)
-            if cut and one.manifest is None:
-                yield self._plan(start, last, spilled), spilled
-                start, spilled = last, self._claim.open()
+        for piece in itertools.chain.from_iterable(_pieces_of(held, borders) for held in rows):
+            this, first = _month(piece), int(piece.offsets[0])
+            passed = [border for border in borders if last <= border <= first and border > start]
+            crowded = month != this or spilled.size > MOST_BYTES or spilled.count > MOST_EVENTS
+            whole = one.manifest is None and not any(a <= start < b for a, b in begun)
+            if spilled.count and (passed or (crowded and whole)):
+                end = passed[0] if passed else last
+                yield self._plan(start, end, spilled, begun), spilled
+                start, spilled = end, self._claim.open()
+            start = max([start, *passed])
             spilled.add(piece)
             month, last = this, int(piece.offsets[-1]) + 1
         if spilled.count:
-            yield self._plan(start, one.end, spilled), spilled
+            end = min(border for border in borders if border >= last)
+            yield self._plan(start, end, spilled, begun), spilled
         else:
             spilled.close()
 
-    def _plan(self, start: int, end: int, spilled: SpilledRange) -> Plan:
-        return Plan(*self._where, start, end, spilled.count, spilled.checksum)
+    def _plan(self, start: int, end: int, spilled: SpilledRange, begun: Mapping[tuple[int, int], Plan]) -> Plan:
+        """Of what was begun there if these are its events, so that its objects are found; else a new one."""
+        made = Plan(*self._where, start, end, spilled.count, spilled.checksum)
+        known = begun.get((start, end), made)
+        return known if (known.count, known.checksum) == (made.count, made.checksum) else made
 
     def _of_topic(self, one: Lost) -> Iterator[Rows]:
         records = self._reader.read(self._servers.topic, self._partition, one.start, one.end)
@@ -214,10 +238,11 @@ def _checked(batch: pa.RecordBatch) -> Rows:
     return rows
 
 
-def _by_month(rows: Rows) -> Iterator[Rows]:
+def _pieces_of(rows: Rows, borders: Sequence[int]) -> Iterator[Rows]:
+    """Cut at changes of month and at offsets."""
     months = rows.timestamps.astype("datetime64[ms]").astype("datetime64[M]")
-    ends = [*(np.flatnonzero(months[1:] != months[:-1]) + 1).tolist(), len(rows)]
-    for start, end in itertools.pairwise([0, *ends]):
+    cuts = {*(np.flatnonzero(months[1:] != months[:-1]) + 1).tolist(), *np.searchsorted(rows.offsets, borders).tolist()}
+    for start, end in itertools.pairwise(sorted(cuts | {0, len(rows)})):
         columns = rows.columns.slice(start, end - start)
         yield Rows(columns, rows.offsets[start:end], rows.timestamps[start:end], rows.digests[start:end])
 

@@ -208,7 +208,8 @@ class Lane:
         if not gathering.matches(plan):
             raise resume.RefusedError(
                 f"{self.place}: the log now gives {gathering.count} records with checksum {gathering.checksum:016x} for the open "
-                f"plan {plan}: records were deleted or replaced; run `auditwired fsck`"
+                f"plan {plan}: records were deleted or replaced; run `auditwired fsck`, then, to give the plan up, commit "
+                f"{plan.end} for this group"
             )
         self._replay, self._phase = None, "gathering"
         metrics.SINK_REPLAYS.labels(self._parts.store.name).inc()

@@ -104,11 +104,6 @@ def _committed(found: Standing, offset: int, place: str) -> int:
 def _planned(found: Standing, plan: Plan, place: str, topic_id: str, mapper: int) -> int:
     if plan.topic_id != topic_id:
         raise RefusedError(f"{place}: the open plan {plan} is of an earlier topic with this name; delete the group's offsets")
-    if found.offset is not None and not plan.start <= found.offset < plan.end:
-        raise RefusedError(
-            f"{place}: {found.offset} is committed, but the plan {plan} is open: somebody moved the group's offset; commit "
-            f"{plan.start} for this group"
-        )
     if plan.schema > SCHEMA_VERSION or plan.mapper > mapper:
         raise RefusedError(f"{place}: {plan} was made by a newer version of this sink: run that one")
     if found.proof is None or found.proof.exceeds(plan):
@@ -120,6 +115,11 @@ def _planned(found: Standing, plan: Plan, place: str, topic_id: str, mapper: int
     if plan.start < found.low and not found.proof.equals(plan):
         raise RefusedError(
             f"{place}: the log begins at {found.low}, so the open plan {plan} cannot be read again; stored of it: {found.proof}. "
-            f"Say so to those who rely on it, then commit the offset to go on from for this group, {plan.end} or more"
+            f"Say so to those who rely on it; to give the plan up, commit {plan.end} for this group"
+        )
+    if found.offset is not None and not plan.start <= found.offset < plan.end:
+        raise RefusedError(
+            f"{place}: {found.offset} is committed, but the plan {plan} is open: somebody moved the group's offset; commit "
+            f"{plan.start} for this group"
         )
     return plan.start

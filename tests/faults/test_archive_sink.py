@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from contextlib import closing, suppress
-from dataclasses import replace
 
 import pytest
 
-from connectors.kafka import cluster_of
-from connectors.kafka_offsets import GroupOffsets, OffsetsError
-from pipeline import settings
 from tests import archive_bucket
-from tests.archive_sink import ArchiveProcess, ClassedTopic, compare, intact, settled
+from tests.archive_sink import ArchiveProcess, ClassedTopic, compare, intact, set_offset, settled
 from tests.space import Space
 from tests.waiting import until
 from tests.wire import PUT_OBJECT, Wire
@@ -94,15 +89,7 @@ def left_half_and_moved(topic: ClassedTopic, *faults: str) -> None:
         until(doomed.died, 90, doomed.text)
     group = f"{topic.space.name}-archive-sink"
     topic.write(60, partitions=(0,))
-    offset = topic.committed(group)[0]
-    with closing(GroupOffsets(cluster_of(dict(topic.space.settings(settings.Migrate))), group, topic.name)) as offsets:
-
-        def moved() -> bool:
-            with suppress(OffsetsError):  # refused while the group has a member, until its session ends
-                offsets.commit(0, offset)
-            return offsets.read()[0] == replace(offsets.read()[0], offset=offset, text="")
-
-        until(moved, 60, doomed.text)
+    set_offset(topic, 0, topic.committed(group)[0])
     with ArchiveProcess(topic.space, faults) as heir:
         settled(topic, heir)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,29 +154,42 @@ def test_a_range_cut_short_between_its_objects_is_completed(
 
 def test_a_range_that_was_begun_is_told_to_whoever_comes_next(archive: Archive, bucket: Bucket) -> None:
     given = rows(200, first=5, classes=CLASSES)
-    plan, longer = plan_of(given), plan_of(rows(240, first=5, classes=CLASSES))
-    claim = _claim(archive, plan)
-    assert claim.begun(0) is None
+    plan, other = plan_of(given), rows(240, classes=CLASSES)
+    claim, frozen = _claim(archive, plan), _claim(archive, plan)
+    assert (claim.begun(0), frozen.begun(0)) == (None, None)
     archive.points = _die_at("before_manifest")
     with pytest.raises(_DiedError):
         _write(archive, plan.again(), given)
     archive.points = lambda _: None
-    assert (claim.begun(0), claim.begun(plan.start), claim.begun(plan.start + 1)) == (plan, plan, None)
+    assert (claim.begun(0), claim.begun(plan.start)) == (plan, None)
     assert _claim(archive, replace(plan, topic_id="another-topic-id")).begun(0) is None
     known = list(bucket.keys("events/"))
-    with pytest.raises(FencedError, match=r"plans/.*was begun there, not"):
-        _write(archive, longer, rows(240, first=5, classes=CLASSES))
+    with pytest.raises(FencedError, match=r"plans/.*was begun there, not"), closing(frozen.open()) as held:
+        held.add(other)
+        frozen.write(plan_of(other), held)
     assert list(bucket.keys("events/")) == known
     _write(archive, plan.again(), given)
     assert claim.prove(plan) == _whole(plan)
+    assert (claim.stands_at(), claim.begun(plan.end)) == (plan.end, None)
     assert archive_bucket.doubles(bucket) == []
 
 
-@pytest.mark.parametrize("content", ["", "{}", "no plan", plan_of(rows(3, first=7)).to_metadata()])
+def test_behind_a_plan_that_was_given_up_the_next_one_has_the_next_number(archive: Archive, bucket: Bucket) -> None:
+    lost, given = plan_of(rows(50)), rows(50, first=50, seed=1)
+    archive.points = _die_at("before_object")
+    with pytest.raises(_DiedError):
+        _write(archive, lost, rows(50))
+    archive.points = lambda _: None
+    _write(archive, plan_of(given), given)
+    assert [key.rpartition("/")[2] for key in bucket.keys("plans/")] == [f"{0:020d}-000.json", f"{0:020d}-001.json"]
+    assert _claim(archive, lost).plans(0, 1) == [lost, plan_of(given)]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "no plan", replace(plan_of(rows(3)), partition=9).to_metadata()])
 def test_what_is_no_plan_of_its_name_is_refused(archive: Archive, bucket: Bucket, tmp_path: Path, content: str) -> None:
     plan = plan_of(rows(20))
     (tmp_path / "plan").write_text(content)
-    bucket.put(manifest.plan_key(plan.topic, plan.topic_id, plan.partition, 0), tmp_path / "plan", {})
+    bucket.put(manifest.plan_key(plan.topic, plan.topic_id, plan.partition, 0, 0), tmp_path / "plan", {})
     said = r"/plans/.*Only the archive sink may write there"
     with pytest.raises(RejectedError, match=said):
         _claim(archive, plan).begun(0)
@@ -200,7 +214,7 @@ def test_without_create_only_the_second_writer_wins_silently(namespace: Space, b
     given, other = rows(100), rows(100, seed=9)
     _write(careless, plan_of(given), given)
     _write(careless, plan_of(other), other)
-    assert len(archive_bucket.doubles(bucket)) == 3
+    assert len(archive_bucket.doubles(bucket)) == 2
     assert set(archive_bucket.stored(bucket, namespace)["event_digest"].to_pylist()) == set(other.digests.tolist())
 
 

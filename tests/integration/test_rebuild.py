@@ -18,6 +18,7 @@ from connectors.kafka import cluster_of
 from connectors.kafka_trim import delete_before
 from pipeline import settings
 from tests import archive_bucket
+from tests.archive_sink import ArchiveProcess, intact, set_offset, settled
 from tests.fsck_world import AccountedTopic, query, store
 from tests.rebuilding import Done, killed, lose_events, lose_object, rebuild
 from tests.sinks import SinkProcess, drained
@@ -211,3 +212,25 @@ def test_what_the_ledger_did_not_count_is_not_archived(filled: AccountedTopic) -
     done = _archive(filled, WHOLE, since=1, accounted=False)
     assert "events archived again from ClickHouse" in done.err, "negative control: the short range is locked in"
     assert done.code == 1 and "ledger_differs" in done.out, "and fsck of the range names it"
+
+
+def test_what_was_begun_is_left_to_the_sink_and_what_was_given_up_is_made_again_as_it_was(provisioned: Space) -> None:
+    """The object of a plan that was given up stays; ranges that end elsewhere would have its events a second time."""
+    topic = AccountedTopic(provisioned)
+    topic.write(60, partitions=(0,))
+    with ArchiveProcess(provisioned, ("kill@before_manifest:1",)) as doomed:
+        until(doomed.died, 90, doomed.text)
+    set_offset(topic, 0, 30)
+    done = _archive(topic, "0", 30)
+    assert done.code == 1 and "the archive sink has begun" in done.err, done.err
+    end = int(re.findall(r"give the plan up by committing (\d+) for its group", done.err)[0])
+    topic.write(60, partitions=(0,))
+    set_offset(topic, 0, end + 20)
+    topic.write(60, partitions=(0,))
+    with ArchiveProcess(provisioned) as sink:
+        settled(topic, sink)
+    done = _archive(topic, "0", end + 20, accounted=False)
+    assert done.err.count("events archived again from the clean topic") == 2, done.err
+    intact(topic)
+    ranges = sorted(manifest.range_of(key) for key in archive_bucket.bucket(provisioned).keys("ranges/"))
+    assert ranges[:2] == [(0, end), (end, end + 20)] and ranges[2][0] == end + 20

@@ -84,10 +84,9 @@ def test_no_two_classes_share_a_key(classes: list[str]) -> None:
     assert len({manifest.object_key(PLAN, c, 0) for c in classes}) == 2
 
 
-def test_the_place_of_a_plan_is_its_first_offset() -> None:
-    place = manifest.place_of(manifest.plan_key(PLAN.topic, PLAN.topic_id, PLAN.partition, PLAN.start))
-    stem = manifest.stem_of(PLAN.topic, PLAN.topic_id)
-    assert place == manifest.ObjectName(stem, PLAN.partition, PLAN.start, PLAN.start + 1)
+def test_the_place_of_a_plan_is_where_the_archive_stood() -> None:
+    place = manifest.place_of(manifest.plan_key(PLAN.topic, PLAN.topic_id, PLAN.partition, 17, 2))
+    assert place == manifest.ObjectName(manifest.stem_of(PLAN.topic, PLAN.topic_id), PLAN.partition, 17, 18)
 
 
 def test_the_place_of_an_object_and_of_a_manifest_is_read_back() -> None:

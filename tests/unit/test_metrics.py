@@ -98,6 +98,18 @@ def test_ages_are_right_to_a_tenth_and_grow_while_the_events_wait() -> None:
         assert np.sort(np.repeat(values, counts)) == pytest.approx(np.sort(wanted + 5.0), rel=0.06, abs=0.002)
 
 
+def test_a_range_that_is_open_for_a_quarter_of_an_hour_takes_no_more_memory_for_its_ages() -> None:
+    now, ages, dice = time.time(), Ages(), np.random.default_rng(7)
+    true: list[float] = []
+    for at in np.arange(0.0, 900.0, 0.3).tolist():
+        delays = dice.uniform(0.05, 2.0, 4).tolist()
+        ages.add(columns([now + at - d for d in delays], [None] * 4, [now + at] * 4), now + at)
+        true += [900.0 - at + d for d in delays]
+    values, counts = ages.at(now + 900.0)["emitted"]
+    assert len(values) < 700
+    assert np.sort(np.repeat(values, counts)) == pytest.approx(np.sort(true), rel=0.07, abs=0.01)
+
+
 def test_a_clock_that_runs_ahead_is_age_zero_and_no_time_is_no_age() -> None:
     now = time.time()
     ages = Ages()

@@ -71,7 +71,7 @@ def test_goes_on_where_everything_fits(found: Standing, offset: int) -> None:
         (at(100, PLAN, Proof(15, 15, 78)), "other rows than planned"),
         (at(100, PLAN, Proof(16, 16, 78)), "other rows than planned"),
         (at(100, PLAN, NOTHING, stored=121), "behind the end of the open plan"),
-        (at(100, PLAN, NOTHING, low=110), "cannot be read again.*commit the offset to go on from for this group, 120 or more"),
+        (at(100, PLAN, NOTHING, low=110), "cannot be read again.*to give the plan up, commit 120 for this group"),
     ],
 )
 def test_refuses_to_guess(found: Standing, said: str) -> None:
