@@ -5,7 +5,7 @@ SOURCES := schemas connectors pipeline infra examples tests bench
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check tools test up feed down status demo faults bench-e2e bench-export clean
+.PHONY: help install fmt check tools test up feed down status demo faults bench bench-micro bench-sustained bench-e2e bench-export clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,16 @@ status: ## a line each: name, pid, state, endpoint; fails when something is down
 
 down: ## end what `make up` started; data stay
 	@$(BIN)/python -m infra.stack down
+
+bench: install ## what each process costs, against naive Python, stock Faust and the limits, in one run; then latency (10 minutes)
+	$(BIN)/python -m bench.peers $(PEERS)
+	$(BIN)/python -m bench.latency
+
+bench-micro: install ## the processor's stages alone
+	$(BIN)/python -m bench.stages
+
+bench-sustained: install ## a rate held, then a burst; BENCH="--rate 8000 --minutes 10" (docs/benchmarks.md)
+	$(BIN)/python -m bench.sustained $(BENCH)
 
 bench-e2e: install ## the whole path under load: throughput, latency, and that nothing is lost or doubled
 	$(BIN)/python -m bench.e2e

@@ -15,6 +15,10 @@ from faust.types import TP
 from connectors.kafka_batches import read_any_header
 from connectors.kafka_chunks import CHUNK_RECORDS, RawRecord
 
+# Without a least size the broker answers for every few events, which cost more than the events. While it waits, nothing is
+# fetched of a partition that was not asked for, so it must not wait long (aiokafka has one request under way for each broker).
+FETCH_BYTES, FETCH_WAIT_MS = 1 << 16, 100
+
 Fetched = Mapping[TP, tuple[Sequence[RawRecord], int]]
 
 
@@ -32,6 +36,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         read_any_header()
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # Faust ties this to its own transactions
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS
         return consumer
 
     async def _fetch_records(

@@ -91,6 +91,7 @@ def sink_config(
         enable_partition_eof=True,
         queued_max_messages_kbytes=65536,
         fetch_max_bytes=8 << 20,  # compressed; it is 50 MB otherwise, which many partitions fill
+        fetch_min_bytes=1 << 16,  # small answers cost more than what is in them
         fetch_wait_max_ms=100,
         **extra,
     )

@@ -137,7 +137,7 @@ class Processor(Common, Sealing, Retention):
     )
     kafka_password: SecretStr = setting("PROCESSOR_KAFKA_PASSWORD", "Its password.")
     batch_events: int = setting("PROCESSOR_BATCH_EVENTS", "Most events a transaction.", 10_000)
-    linger_ms: int = setting("PROCESSOR_LINGER_MS", "Wait for a fuller batch, milliseconds.", 50)
+    linger_ms: int = setting("PROCESSOR_LINGER_MS", "Wait for a fuller batch, milliseconds.", 100)
     hold_bytes: int = setting("PROCESSOR_HOLD_BYTES", "Raw bytes held per process before fetching pauses.", 64 << 20)
     dedupe_window_hours: int = setting("PROCESSOR_DEDUPE_WINDOW_HOURS", "How long ids of sources are remembered.", 24)
     dedupe_identities: int = setting(

@@ -1,0 +1,175 @@
+"""The pipeline that most people would write first, as processes to compare with: one event after the other.
+
+    python -m bench.naive consumer --count N --table T     poll, fastavro, `re`, rows by clickhouse-driver
+    python -m bench.naive faust --count N --topic T        a stock Faust agent: fastavro, `re`, send
+
+Both read the raw topic of the namespace that AUDITWIRE_* (of an administrator) names, from its beginning, and mask every text
+with the detectors of the processor. No transactions, no deduplication, no ledger. At the end a JSON line: events, seconds from
+the first event to the last, CPU seconds of the process meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import fastavro
+from clickhouse_driver import Client
+from confluent_kafka import Consumer
+
+from connectors.kafka import cluster_of, consumer_config
+from pipeline import settings
+from pipeline.stages.detectors import DETECTORS, Detector
+from pipeline.stages.redact import IDENTITY, WRITTEN
+from schemas import event_fields, event_schema, fields_of_class
+
+ROWS = 10_000
+CONTENT = fields_of_class("content")
+PATTERNS = [(d, re.compile(d.pattern.replace(r"\z", r"\Z"))) for d in DETECTORS]
+KEEP = {d.name: [re.compile(f"({before})@({after})") for before, after in d.keep] for d in DETECTORS}
+
+
+def masked(text: str, personal: bool) -> str:
+    """The text without what the detectors find; e-mail addresses too where ``personal``."""
+    for detector, pattern in PATTERNS:
+        if personal or not detector.personal:
+            text = _replaced(text, detector, pattern)
+    return text
+
+
+def _replaced(text: str, detector: Detector, pattern: re.Pattern[str]) -> str:
+    for known in KEEP[detector.name]:
+        text = known.sub("\\1\0\\2", text)
+    return pattern.sub(detector.replacement, text).replace("\0", "@")
+
+
+def clean(event: dict[str, Any]) -> dict[str, Any]:
+    """The event with every text masked."""
+    for name, value in event.items():
+        if name in IDENTITY or name.startswith(WRITTEN) or not value:
+            continue
+        if isinstance(value, str):
+            event[name] = masked(value, name in CONTENT)
+        elif isinstance(value, list) and isinstance(value[0], str):
+            event[name] = [masked(one, name in CONTENT) for one in value]
+        elif isinstance(value, list):
+            event[name] = [{"key": masked(p["key"], personal=False), "value": masked(p["value"], name in CONTENT)} for p in value]
+    return event
+
+
+@dataclass
+class Meter:
+    """From the first event to the last."""
+
+    count: int = 0
+    began: float = 0.0
+    cpu: float = 0.0
+    last: float = field(default_factory=time.monotonic)
+
+    def step(self) -> None:
+        """One event more."""
+        if not self.count:
+            self.began, self.cpu = time.monotonic(), time.process_time()
+        self.count += 1
+        self.last = time.monotonic()
+
+    def report(self) -> None:
+        """Print the figures."""
+        figures = {"events": self.count, "seconds": time.monotonic() - self.began, "cpu": time.process_time() - self.cpu}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        sys.stdout.write(json.dumps({**figures, "peak_mb": peak}) + "\n")
+        sys.stdout.flush()
+
+
+def consumer(values: settings.Migrate, count: int, table: str) -> None:
+    """Kafka to ClickHouse."""
+    schema, names, meter = fastavro.parse_schema(event_schema()), list(event_fields()), Meter()
+    host, _, port = os.environ["AUDITWIRE_CLICKHOUSE_NATIVE"].partition(":")
+    password = values.clickhouse_password.get_secret_value()
+    client = Client(host, int(port), user=values.clickhouse_user, password=password, database=values.namespace)
+    source = Consumer({**consumer_config(cluster_of(dict(values)), f"{values.namespace}-naive"), "auto.offset.reset": "earliest"})
+    source.subscribe([f"{values.namespace}.raw"])
+    rows: list[tuple[Any, ...]] = []
+    while meter.count < count:
+        message = source.poll(1.0)
+        if message is None or message.error() is not None:
+            continue
+        event: Any = fastavro.schemaless_reader(BytesIO((message.value() or b"")[5:]), schema, None)
+        event = clean(event)
+        event["attributes"] = [tuple(pair.values()) for pair in event["attributes"]]
+        rows.append(tuple(event[name] for name in names))
+        meter.step()
+        if len(rows) == ROWS or meter.count == count:
+            client.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES", rows)
+            rows.clear()
+    meter.report()
+    source.close()
+
+
+def faust(values: settings.Migrate, count: int, topic: str) -> None:
+    """Kafka to Kafka."""
+    import faust as stock
+
+    cluster, schema, meter = cluster_of(dict(values)), fastavro.parse_schema(event_schema()), Meter()
+    app = stock.App(
+        f"{values.namespace}-stock",
+        broker=f"kafka://{cluster.bootstrap}",
+        broker_credentials=stock.SASLCredentials(
+            username=cluster.username, password=cluster.password.value, mechanism=cluster.sasl_mechanism
+        ),
+        datadir=tempfile.mkdtemp(prefix="auditwire-stock-"),
+        web_enabled=False,
+        topic_disable_leader=True,
+    )
+    source, target = (app.topic(name, value_serializer="raw") for name in (f"{values.namespace}.raw", topic))
+    over = asyncio.Event()
+
+    @app.agent(source)  # type: ignore[untyped-decorator]
+    async def process(stream: Any) -> None:
+        async for value in stream:
+            out = BytesIO()
+            event: Any = fastavro.schemaless_reader(BytesIO(value[5:]), schema, None)
+            fastavro.schemaless_writer(out, schema, clean(event))
+            await target.send(value=value[:5] + out.getvalue())
+            meter.step()
+            if meter.count == count:
+                over.set()
+
+    async def run() -> None:
+        await app.start()
+        await over.wait()
+        await app.producer.flush()
+        meter.report()
+        os._exit(0)  # stopping is not what is measured
+
+    asyncio.run(run())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.naive", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("peer", choices=["consumer", "faust"])
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--table", default="naive")
+    parser.add_argument("--topic", default="")
+    args = parser.parse_args()
+    values = settings.load(settings.Migrate)
+    if args.peer == "consumer":
+        consumer(values, args.count, args.table)
+    else:
+        faust(values, args.count, args.topic)
+
+
+if __name__ == "__main__":
+    main()
