@@ -19,7 +19,7 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -74,14 +74,12 @@ class Meter:
     count: int = 0
     began: float = 0.0
     cpu: float = 0.0
-    last: float = field(default_factory=time.monotonic)
 
     def step(self) -> None:
         """One event more."""
         if not self.count:
             self.began, self.cpu = time.monotonic(), time.process_time()
         self.count += 1
-        self.last = time.monotonic()
 
     def report(self) -> None:
         """Print the figures."""
