@@ -6,13 +6,14 @@
 - An unknown identity whose sequence was stored inside the window: somebody else's clone, a conflict, stored and flagged.
 
 `State.judge` changes nothing. `State.remember` takes a committed ledger record, live and in a rebuild alike, so the state is
-always that of the ledger. The window counts whole hours of the broker's append time: entries leave it between W and W + 1 hours,
-or earlier, oldest hours first, where more identities would be held than allowed.
+always that of the ledger. The window counts steps of five minutes of the broker's append time: entries leave it between W hours
+and five minutes more, or earlier, oldest steps first, where more identities would be held than allowed.
 A loss by colliding hashes needs both 64-bit hashes of an event to collide.
 """
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
@@ -25,7 +26,10 @@ import numpy.typing as npt
 from pipeline.prints import Hashes, Mask, Prints, Producer, interval, repeated, repeated_sequences
 
 HOUR_US = 3_600_000_000
+STEP_US = 300_000_000
+STEPS = HOUR_US // STEP_US  # an hour
 NEVER = -(2**40)
+OWN_PAGES = 1 << 18  # bytes from which a column is mapped apart
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Intervals:
 
 @dataclass
 class _History:
-    """Sequences of one producer epoch: before the window, and inside it by hour; ``top`` is the highest seen."""
+    """Sequences of one producer epoch: before the window, and inside it by step; ``top`` is the highest seen."""
 
     old: Intervals = field(default_factory=Intervals)
     recent: dict[int, Intervals] = field(default_factory=dict)
@@ -78,48 +82,48 @@ class _History:
 
 @dataclass(frozen=True)
 class _Segment:
-    """Identities in hash order with their contents and hours (20 bytes each)."""
+    """Identities in hash order with their contents and steps (20 bytes each)."""
 
     ids: Hashes
     contents: Hashes
-    hours: npt.NDArray[np.int32]
+    steps: npt.NDArray[np.int32]
 
-    def since(self, hour: int) -> _Segment:
+    def since(self, step: int) -> _Segment:
         """Without what is older."""
-        kept = self.hours >= hour
-        return self if kept.all() else _Segment(self.ids[kept], self.contents[kept], self.hours[kept])
+        kept = self.steps >= step
+        return self if kept.all() else _Segment(self.ids[kept], self.contents[kept], self.steps[kept])
 
 
 class State:
     """What one partition has stored, up to input offset ``next``. Not thread-safe: one lane at a time.
 
-    ``most``: identities held at most, but never less than those of the current hour.
+    ``most``: identities held at most, but never less than those of the current five minutes.
     """
 
     def __init__(self, window_hours: int, most: int | None = None) -> None:
-        self.window, self.most = window_hours, most
-        self.hour = -(2**31)
+        self.window_hours, self.most = window_hours, most
+        self._now = -(2**31)
         self.next: int | None = None
         self.resolved: set[int] = set()
-        self._floor = NEVER  # hours before it were dropped for want of room
-        self._of_hour: dict[int, int] = {}  # identities, by hour of the window
+        self._floor = NEVER  # steps before it were dropped for want of room
+        self._of_step: dict[int, int] = {}  # identities, by step of the window
         self._segments: list[_Segment] = []
         self._histories: dict[Producer, _History] = defaultdict(_History)
 
-    def _horizon(self, hour: int) -> int:
-        """The first hour of the window that ends with ``hour``."""
-        return max(hour - self.window, self._floor)
+    def _horizon(self, step: int) -> int:
+        """The first step of the window that ends with ``step``."""
+        return max(step - self.window_hours * STEPS, self._floor)
 
     @property
-    def reach(self) -> int:
+    def reach(self) -> float:
         """Hours that the window reaches back now: ``window_hours``, or less for want of room."""
-        return self.hour - self._horizon(self.hour)
+        return (self._now - self._horizon(self._now)) / STEPS
 
     # judging
 
     def judge(self, seen: Prints, at_us: int) -> Verdict:
         """What the rows are, in their order, at append time ``at_us`` (µs since 1970, UTC)."""
-        horizon = self._horizon(max(self.hour, hour_of(at_us)))
+        horizon = self._horizon(max(self._now, step_of(at_us)))
         found, exact = self._lookup(seen, horizon)
         old, recent = self._known_sequences(seen, horizon)
         duplicates = exact | (~found & old)
@@ -141,7 +145,7 @@ class State:
                 rows, at = rows[inside], at[inside]
                 same = segment.ids[at] == ids[rows]
                 rows, at = rows[same], at[same]
-                fresh = segment.hours[at] >= horizon
+                fresh = segment.steps[at] >= horizon
                 found[order[rows[fresh]]] = True
                 exact[order[rows[fresh & (segment.contents[at] == contents[rows])]]] = True
                 at = at + 1
@@ -156,8 +160,8 @@ class State:
             if history is None or values.min() > history.top:
                 continue  # the rule: sequences only grow
             old[rows] |= history.old.holds(values)
-            for hour, intervals in history.recent.items():
-                target = recent if hour >= horizon else old
+            for step, intervals in history.recent.items():
+                target = recent if step >= horizon else old
                 target[rows] |= intervals.holds(values)
         return old, recent
 
@@ -165,32 +169,32 @@ class State:
 
     def remember(self, record: dict[str, Any]) -> None:
         """Take in one committed ledger record; records must come in order. A snapshot in it is not needed and not read."""
-        before, self.hour = self.hour, max(self.hour, hour_of(record["max_timestamp"]))
+        before, self._now = self._now, max(self._now, step_of(record["max_timestamp"]))
         self.next = record["end_offset"]
         self.resolved.update(record["resolved"])
         pairs = np.frombuffer(record["identities"], "<u8").reshape(-1, 2)
         if len(pairs):
-            self._append(pairs[:, 0], pairs[:, 1], self.hour)
-            self._of_hour[self.hour] = self._of_hour.get(self.hour, 0) + len(pairs)
+            self._append(pairs[:, 0], pairs[:, 1], self._now)
+            self._of_step[self._now] = self._of_step.get(self._now, 0) + len(pairs)
         for item in record["sequences"]:
             history = self._histories[_producer(item)]
-            history.recent.setdefault(self.hour, Intervals()).add(item["first"], item["last"])
+            history.recent.setdefault(self._now, Intervals()).add(item["first"], item["last"])
             history.top = max(history.top, item["last"])
-        if self._make_room() or self.hour > before:
+        if self._make_room() or self._now > before:
             self._expire()
 
     def _make_room(self) -> bool:
         """Shorten the window where it holds too many; by the ledger's counts alone, so that a rebuild does the same."""
         before = self._floor
-        self._of_hour = {hour: count for hour, count in self._of_hour.items() if hour >= self._horizon(self.hour)}
-        while self.most is not None and len(self._of_hour) > 1 and sum(self._of_hour.values()) > self.most:
-            self._floor = min(self._of_hour) + 1
-            del self._of_hour[self._floor - 1]
+        self._of_step = {step: count for step, count in self._of_step.items() if step >= self._horizon(self._now)}
+        while self.most is not None and len(self._of_step) > 1 and sum(self._of_step.values()) > self.most:
+            self._floor = min(self._of_step) + 1
+            del self._of_step[self._floor - 1]
         return self._floor > before
 
     def restart_from(self, record: dict[str, Any]) -> None:
         """Begin at a record with a snapshot that is older than the window: all it lists is before the window."""
-        self.hour = max(self.hour, hour_of(record["max_timestamp"]))
+        self._now = max(self._now, step_of(record["max_timestamp"]))
         self.next = record["end_offset"]
         self.resolved.update(record["resolved_before"])
         for item in record["snapshot"]:
@@ -198,9 +202,9 @@ class State:
             history.old.add(item["first"], item["last"])
             history.top = max(history.top, item["last"])
 
-    def _append(self, ids: Hashes, contents: Hashes, hour: int) -> None:
+    def _append(self, ids: Hashes, contents: Hashes, step: int) -> None:
         order = np.argsort(ids)
-        segments = [*self._segments, _Segment(ids[order], contents[order], np.full(len(ids), hour, np.int32))]
+        segments = [*self._segments, _Segment(ids[order], contents[order], np.full(len(ids), step, np.int32))]
         while len(segments) > 1 and len(segments[-2].ids) < 2 * len(segments[-1].ids):
             last, before = segments.pop(), segments.pop()
             segments.append(self._merged(before, last))
@@ -208,23 +212,25 @@ class State:
 
     def _merged(self, one: _Segment, other: _Segment) -> _Segment:
         """Both, without what has left the window. Column by column: all at once would take four times what is held."""
-        order = np.argsort(np.concatenate([one.ids, other.ids]), kind="stable")
-        order = order[np.concatenate([one.hours, other.hours])[order] >= self._horizon(self.hour)]
+        order = np.argsort(_joined(one.ids, other.ids), kind="stable")
+        inside = _joined(one.steps, other.steps) >= self._horizon(self._now)
+        if not inside.all():
+            order = order[inside[order]]
         return _Segment(
-            np.concatenate([one.ids, other.ids])[order],
-            np.concatenate([one.contents, other.contents])[order],
-            np.concatenate([one.hours, other.hours])[order],
+            _taken(_joined(one.ids, other.ids), order),
+            _taken(_joined(one.contents, other.contents), order),
+            _taken(_joined(one.steps, other.steps), order),
         )
 
     def _expire(self) -> None:
-        horizon = self._horizon(self.hour)
-        self._segments = [s for s in self._segments if len(s.hours) and s.hours.max() >= horizon]
+        horizon = self._horizon(self._now)
+        self._segments = [s for s in self._segments if len(s.steps) and s.steps.max() >= horizon]
         if self._floor == horizon:  # there is no room: do not wait for the next merge
             self._segments = [s.since(horizon) for s in self._segments]
         for history in self._histories.values():
             if history.recent and min(history.recent) < horizon:
-                for hour in [h for h in history.recent if h < horizon]:
-                    for first, last in history.recent.pop(hour).pairs():
+                for step in [s for s in history.recent if s < horizon]:
+                    for first, last in history.recent.pop(step).pairs():
                         history.old.add(first, last)
 
     # looking
@@ -242,26 +248,41 @@ class State:
 
     def content(self) -> tuple[Any, ...]:
         """All that matters of the state, in a form that compares: equal contents judge equally."""
-        horizon = self._horizon(self.hour)
+        horizon = self._horizon(self._now)
         rows = sorted(
             (int(i), int(c), int(h))
             for s in self._segments
-            for i, c, h in zip(s.ids, s.contents, s.hours, strict=True)
+            for i, c, h in zip(s.ids, s.contents, s.steps, strict=True)
             if h >= horizon
         )
         histories = {
-            producer: (history.old.pairs(), {hour: i.pairs() for hour, i in sorted(history.recent.items())})
+            producer: (history.old.pairs(), {step: i.pairs() for step, i in sorted(history.recent.items())})
             for producer, history in sorted(self._histories.items())
         }
-        return self.hour, self.next, sorted(self.resolved), rows, histories
+        return self._now, self.next, sorted(self.resolved), rows, histories
 
     def nbytes(self) -> int:
         """Bytes of the identities held."""
-        return sum(s.ids.nbytes + s.contents.nbytes + s.hours.nbytes for s in self._segments)
+        return sum(s.ids.nbytes + s.contents.nbytes + s.steps.nbytes for s in self._segments)
 
     def __len__(self) -> int:
         """Identities held."""
         return sum(len(s.ids) for s in self._segments)
+
+
+def _column(length: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Room for a column. A large one has pages of its own, which go back when it goes: in the heap it would leave a hole."""
+    size = length * dtype.itemsize
+    return np.empty(length, dtype) if size < OWN_PAGES else np.frombuffer(mmap.mmap(-1, size), dtype)
+
+
+def _joined(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.concatenate([one, other], out=_column(len(one) + len(other), one.dtype))
+
+
+def _taken(values: npt.NDArray[Any], order: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    # numpy copies ``out`` once more unless told what to do with an index that is too large; there is none
+    return np.take(values, order, out=_column(len(order), values.dtype), mode="clip")
 
 
 def _within(seen: Prints, found: Mask, exact: Mask, old: Mask, recent: Mask) -> Iterable[tuple[int, bool, bool]]:
@@ -285,6 +306,6 @@ def _producer(item: dict[str, Any]) -> Producer:
     return item["tenant_id"], item["producer_id"], item["producer_epoch"]
 
 
-def hour_of(microseconds: int) -> int:
-    """Whole hours since 1970."""
-    return microseconds // HOUR_US
+def step_of(microseconds: int) -> int:
+    """Whole steps of five minutes since 1970."""
+    return microseconds // STEP_US

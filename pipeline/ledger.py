@@ -15,7 +15,7 @@ from connectors.avro import RecordCodec, checksum
 from connectors.kafka_lanes import RefusedToStart
 from connectors.kafka_read import PartitionReader
 from pipeline.batch import Reject
-from pipeline.dedupe import HOUR_US, State, Verdict
+from pipeline.dedupe import HOUR_US, STEP_US, State, Verdict
 from pipeline.prints import Mask, Prints, identities, stored_sequences
 
 SNAPSHOT_EVERY = 500
@@ -81,7 +81,7 @@ def _marked(seen: Prints, rows: Mask) -> list[Record]:
 
 def with_snapshot(entry: Record, state: State) -> Record:
     """The record with everything that was stored up to it, itself included; unchanged where that would not fit."""
-    everything = State(state.window)
+    everything = State(state.window_hours)
     everything.restart_from({**entry, "snapshot": [*state.snapshot(), *entry["sequences"]], "resolved_before": []})
     snapshot = everything.snapshot()
     resolved = sorted({*state.resolved, *entry["resolved"]})
@@ -128,7 +128,7 @@ class Log:
             if low > 0:
                 raise RefusedToStart(f"{self.name} was emptied: its records are the memory of deduplication. Restore the topic.")
             return State(window_hours, most)
-        horizon_us = (last["max_timestamp"] // HOUR_US - window_hours) * HOUR_US
+        horizon_us = last["max_timestamp"] // STEP_US * STEP_US - window_hours * HOUR_US
         in_window = self.reader.offset_at(self.topic, self.partition, horizon_us // 1000 - _SLACK_MS)
         start, base = self._base(low, min(in_window, end), horizon_us)
         entries = self._entries(start, end)

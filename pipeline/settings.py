@@ -142,7 +142,7 @@ class Processor(Common, Sealing, Retention):
     dedupe_window_hours: int = setting("PROCESSOR_DEDUPE_WINDOW_HOURS", "How long ids of sources are remembered.", 24)
     dedupe_identities: int = setting(
         "PROCESSOR_DEDUPE_IDENTITIES",
-        "Ids remembered at most, a partition, 20 bytes each; where more come in the window, its oldest hours are dropped.",
+        "Ids remembered at most, a partition, 20 bytes each; where more come in the window, its oldest five minutes are dropped.",
         20_000_000,
     )
     retention_class: str = setting(

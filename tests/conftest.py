@@ -137,8 +137,8 @@ def provisioned(namespace: Space) -> Space:
     return namespace
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fault_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Servers of this worker alone; tests may kill them and must leave them answering."""
+    """Servers of this module alone, gone with it; tests may kill them and must leave them answering."""
     with Stack(tmp_path_factory.mktemp("fault-stack"), namespaces=space.POOL, fast_jvm=True) as own:
         yield own

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import ledger
+from infra.stack.stack import CHECKOUT
+from pipeline import dedupe, ledger
 from pipeline.batch import Batch
-from pipeline.dedupe import HOUR_US, Intervals, State, Verdict
+from pipeline.dedupe import STEP_US, STEPS, Intervals, State, Verdict
 from pipeline.prints import Prints, prints, stored_sequences
 from tests.processing import batch, bodies, rows
 
-WINDOW = 2
+HOURS = 1
+WINDOW = HOURS * STEPS
 
 
 @dataclass(frozen=True)
@@ -35,28 +39,28 @@ class Naive:
     """The same rules with plain sets and no cleverness."""
 
     most: int | None = None
-    hour: int = -(10**9)
+    now: int = -(10**9)
     floor: int = -(10**9)
     stored: list[tuple[int, Event]] = field(default_factory=list)
 
-    def judge(self, batch: list[Event], hour: int) -> list[str]:
-        self.hour = max(self.hour, hour)
-        horizon = max(self.hour - WINDOW, self.floor)
-        window = [event for at, event in self.stored if at >= horizon]
-        before = {(e.producer, e.sequence) for at, e in self.stored if at < horizon and e.producer >= 0}
+    def judge(self, batch: list[Event], at: int) -> list[str]:
+        self.now = max(self.now, at)
+        horizon = max(self.now - WINDOW, self.floor)
+        window = [event for when, event in self.stored if when >= horizon]
+        before = {(e.producer, e.sequence) for when, e in self.stored if when < horizon and e.producer >= 0}
         answers, fresh = [], list[Event]()
         for event in batch:
             answer = self._one(event, window + fresh, before)
             answers.append(answer)
             if answer != "duplicate":
                 fresh.append(event)
-        self.stored += [(self.hour, event) for event in fresh]
+        self.stored += [(self.now, event) for event in fresh]
         while self.most is not None and len(self._held()) > self.most and min(self._held()) < max(self._held()):
             self.floor = min(self._held()) + 1
         return answers
 
     def _held(self) -> list[int]:
-        return [at for at, _ in self.stored if at >= max(self.hour - WINDOW, self.floor)]
+        return [at for at, _ in self.stored if at >= max(self.now - WINDOW, self.floor)]
 
     @staticmethod
     def _one(event: Event, window: list[Event], before: set[tuple[int, int]]) -> str:
@@ -82,11 +86,11 @@ def seen(events: list[Event]) -> Prints:
     )
 
 
-def step(state: State, events: list[Event], hour: int, start: int) -> tuple[list[str], dict[str, Any]]:
+def step(state: State, events: list[Event], at: int, start: int) -> tuple[list[str], dict[str, Any]]:
     """Judge and remember one batch as the processor does; the answers and the ledger record."""
     looked = seen(events)
     before = state.content()
-    verdict = state.judge(looked, hour * HOUR_US)
+    verdict = state.judge(looked, at * STEP_US)
     assert state.content() == before, "judging must change nothing"
     answers = [
         "duplicate" if not kept else "conflict" if conflict else "new"
@@ -103,7 +107,7 @@ def step(state: State, events: list[Event], hour: int, start: int) -> tuple[list
         rejects=[],
         digests=np.zeros(0, np.uint64),
         resolved=[start],
-        max_timestamp=hour * HOUR_US,
+        max_timestamp=at * STEP_US,
         versions=("r", "v"),
     )
     if start % 3 == 0:
@@ -113,7 +117,7 @@ def step(state: State, events: list[Event], hour: int, start: int) -> tuple[list
 
 
 EVENTS = st.builds(Event, st.integers(0, 12), st.integers(0, 2), st.integers(-1, 2), st.integers(0, 15))
-BATCHES = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=8), st.integers(0, 2)), min_size=1, max_size=14)
+BATCHES = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=8), st.sampled_from([0, 1, 4, 13])), min_size=1, max_size=14)
 
 
 @settings(max_examples=300)
@@ -121,42 +125,42 @@ BATCHES = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=8), st.intege
 def test_every_answer_is_that_of_the_naive_model_and_a_rebuild_gives_the_same_state(
     history: list[tuple[list[Event], int]], most: int | None
 ) -> None:
-    state, naive, entries, hour, start = State(WINDOW, most), Naive(most), list[dict[str, Any]](), 1000, 0
+    state, naive, entries, at, start = State(HOURS, most), Naive(most), list[dict[str, Any]](), 1000, 0
     for events, passed in history:
-        hour += passed
-        answers, entry = step(state, events, hour, start)
-        assert answers == naive.judge(events, hour)
+        at += passed
+        answers, entry = step(state, events, at, start)
+        assert answers == naive.judge(events, at)
         entries.append(entry)
         start = entry["end_offset"]
-    assert ledger.replayed(entries, WINDOW, None, most).content() == state.content()
+    assert ledger.replayed(entries, HOURS, None, most).content() == state.content()
     for number, base in enumerate(entries):
-        if base["snapshot"] is not None and base["max_timestamp"] < (hour - WINDOW) * HOUR_US:
-            assert ledger.replayed(entries[number + 1 :], WINDOW, base, most).content() == state.content()
+        if base["snapshot"] is not None and base["max_timestamp"] < (at - WINDOW) * STEP_US:
+            assert ledger.replayed(entries[number + 1 :], HOURS, base, most).content() == state.content()
 
 
-def test_an_hour_that_goes_back_does_not_shrink_the_window() -> None:
-    state = State(WINDOW)
+def test_a_time_that_goes_back_does_not_shrink_the_window() -> None:
+    state = State(HOURS)
     step(state, [Event(1, 1, -1, 0)], 1010, 0)
     answers, _ = step(state, [Event(1, 1, -1, 0)], 1005, 1)
     assert answers == ["duplicate"]
 
 
-def test_no_more_is_held_than_there_is_room_for_and_the_current_hour_always() -> None:
-    state, held, reach = State(24, 100), list[int](), list[int]()
+def test_no_more_is_held_than_there_is_room_for_and_the_current_minutes_always() -> None:
+    state, held, reach = State(24, 100), list[int](), list[float]()
     for number in range(30):
-        hour = 1000 + number // 3
-        step(state, [Event(20 * number + n, 1, -1, 0) for n in range(20)], hour, number)
+        at = 1000 + number // 3
+        step(state, [Event(20 * number + n, 1, -1, 0) for n in range(20)], at, number)
         held.append(len(state))
         reach.append(state.reach)
     assert max(held) == 100 and reach[0] == 24 and reach[-1] == 0
     step(state, [Event(10_000 + n, 1, -1, 0) for n in range(150)], 1009, 30)
-    assert len(state) == 210, "the hour itself is never cut"
+    assert len(state) == 210, "the current step is never cut"
     answers, _ = step(state, [Event(10_000, 1, -1, 0), Event(0, 1, -1, 0)], 1009, 31)
     assert answers == ["duplicate", "new"]
 
 
 def test_outside_the_window_only_the_sequence_is_remembered() -> None:
-    state = State(WINDOW)
+    state = State(HOURS)
     step(state, [Event(1, 1, 0, 7), Event(2, 1, -1, 0)], 1000, 0)
     answers, _ = step(state, [Event(1, 1, 0, 7), Event(2, 1, -1, 0)], 1000 + WINDOW + 1, 2)
     assert answers == ["duplicate", "new"]
@@ -193,7 +197,7 @@ def test_memory_is_at_most_forty_bytes_an_identity(size: int) -> None:
             rejects=[],
             digests=ids,
             resolved=[],
-            max_timestamp=HOUR_US,
+            max_timestamp=STEP_US,
             versions=("", ""),
         )
         state.remember(entry)
@@ -201,20 +205,55 @@ def test_memory_is_at_most_forty_bytes_an_identity(size: int) -> None:
     assert state.nbytes() <= 40 * size
 
 
-def test_a_merge_takes_little_more_than_three_times_what_is_held() -> None:
+def test_a_merge_takes_little_more_than_three_times_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedupe, "OWN_PAGES", 1 << 40)  # tracemalloc does not see mapped pages
     state, worst = State(24), 0.0
     tracemalloc.start()
     try:
         for end in range(2000, 258_001, 2000):  # the last one merges everything
             identities = np.random.default_rng(end).bytes(16 * 2000)
             tracemalloc.reset_peak()
-            entry = {"max_timestamp": HOUR_US, "end_offset": end, "resolved": [], "identities": identities, "sequences": []}
+            entry = {"max_timestamp": STEP_US, "end_offset": end, "resolved": [], "identities": identities, "sequences": []}
             state.remember(entry)
             worst = max(worst, tracemalloc.get_traced_memory()[1] / len(state)) if end > 200_000 else worst
     finally:
         tracemalloc.stop()
     assert state.nbytes() == 20 * len(state)
     assert 40 < worst < 70, f"{worst:.0f} bytes an identity"
+
+
+FOUR_LANES = """
+import re, sys, threading
+import numpy as np
+from pathlib import Path
+from pipeline import dedupe
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+def fill(state):
+    for end in range(1, 501):
+        if end % 50 == 0:
+            together.wait()
+        identities = np.random.default_rng(end).bytes(16 * 1000)
+        state.remember({"max_timestamp": 0, "end_offset": end, "resolved": [], "identities": identities, "sequences": []})
+
+dedupe.OWN_PAGES = int(sys.argv[1])
+states, together, before = [dedupe.State(24) for _ in range(4)], threading.Barrier(4), resident()
+threads = [threading.Thread(target=fill, args=(state,)) for state in states]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print((resident() - before) / sum(state.nbytes() for state in states))
+"""
+
+
+def test_what_merges_free_goes_back_to_the_system() -> None:
+    def resident(own_pages: int) -> float:
+        command = [sys.executable, "-c", FOUR_LANES, str(own_pages)]
+        return float(subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=120).stdout)
+
+    mapped, heap = resident(dedupe.OWN_PAGES), resident(1 << 40)
+    assert mapped < 1.8 and mapped < 0.9 * heap, f"{mapped:.2f} times what is held, {heap:.2f} in the heap"
 
 
 def test_prints_are_keyed_and_tell_identity_from_content() -> None:
