@@ -139,17 +139,20 @@ class KafkaPartitions:
 
     def poll(self, timeout: float) -> list[Chunk]:
         groups: dict[int, list[Message]] = {}
+        ends: dict[int, list[tuple[Message, KafkaError]]] = {}
         for message in self._consumer.consume(self._most, timeout):
             error = message.error()
-            if error is not None and error.fatal():
-                raise LogError(f"the Kafka client gave up ({error.name()}): start the part again")
-            if error is None or error.code() == KafkaError._PARTITION_EOF or error.code() in GONE:
+            if error is None:
                 groups.setdefault(message.partition(), []).append(message)
+            elif error.fatal():
+                raise LogError(f"the Kafka client gave up ({error.name()}): start the part again")
+            elif error.code() == KafkaError._PARTITION_EOF or error.code() in GONE:
+                ends.setdefault(message.partition(), []).append((message, error))
             else:
                 self._note(error)
-        if groups:
+        if groups or ends:
             self._heard, self._denied = time.monotonic(), ""
-        return [_chunk(partition, messages) for partition, messages in groups.items()]
+        return [_chunk(partition, groups.get(partition, []), ends.get(partition, [])) for partition in groups | ends]
 
     def _note(self, error: KafkaError) -> None:
         """A missing right shows here and nowhere else; it is waited out, as somebody may be granting it."""
@@ -240,15 +243,13 @@ def _name(exc: BaseException) -> str:
     return str(error.name()) if error is not None else type(exc).__name__
 
 
-def _chunk(partition: int, messages: list[Message]) -> Chunk:
+def _chunk(partition: int, records: list[Message], ends: list[tuple[Message, KafkaError]]) -> Chunk:
     reached, gap = None, None
-    for message in messages:
-        error = message.error()
-        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+    for message, error in ends:
+        if error.code() == KafkaError._PARTITION_EOF:
             reached = message.offset()
-        elif error is not None:
+        else:
             gap = gap or LogGapError(GONE[error.code()])
-    records = [m for m in messages if m.error() is None]
     return Chunk(
         partition, [m.offset() for m in records], [m.timestamp()[1] for m in records], [m.value() for m in records], reached, gap
     )

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import faulthandler
 import importlib
-import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
-from pipeline import log, settings
+from pipeline import allocators, log, settings
 
-os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own keeps free memory for each of many threads
-
-M_ARENA_MAX = -8  # mallopt(3)
 PARTS: dict[str, tuple[str, str]] = {
     "ingest": ("pipeline.ingest.app", "the receiver: GitLab, CloudEvents and Auditwire JSON over HTTP into Kafka"),
     "processor": ("pipeline.processor", "validate, deduplicate, redact: raw events into clean ones, exactly once"),
@@ -56,7 +51,8 @@ def parser(command: str) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 done, 1 the tool found a difference or a fault, 2 wrong arguments or settings."""
     faulthandler.enable(2)  # a crash inside a client library leaves at least its stack; sys.stderr may have no descriptor
-    _few_heaps()
+    faulthandler.register(signal.SIGUSR1, 2)  # and `kill -USR1` shows what a part that hangs is doing
+    allocators.few_heaps()
     argv = sys.argv[1:] if argv is None else argv
     args = parser(argv[0] if argv else "").parse_args(argv)
     try:
@@ -64,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             values = settings.load(settings.PARTS[args.command])
             log.setup(values.log_format, args.command)
             run: Callable[[settings.Common], int] = importlib.import_module(PARTS[args.command][0]).run
+            allocators.collect_rarely()
             return run(values)
         tool: Callable[[argparse.Namespace], int] = importlib.import_module(TOOLS[args.command][0]).run
         log.setup("console")
@@ -71,12 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except settings.SettingsError as exc:
         sys.stderr.write(f"auditwired: {exc}\n")
         return 2
-
-
-def _few_heaps() -> None:
-    """Two for all threads: glibc makes 8 a core, and each keeps what its largest batch took (docs/benchmarks.md)."""
-    with suppress(OSError, AttributeError):  # another C library has no such thing
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 if __name__ == "__main__":

@@ -138,8 +138,11 @@ def _decoded(
     heads = [value[:5] for value in values]
     bodies = [value[5:] for value in values]
     schemas_of = {head: _writer(head, writers) for head in set(heads)}
+    if len(schemas_of) == 1 and not skip and (schema := next(iter(schemas_of.values()))) is not None:
+        batch, bad = _group(bodies, schema, range(len(bodies)))  # as nearly always
+        return batch, bodies, bad
     groups: dict[str, list[int]] = {}
-    bad: list[Reject] = []
+    bad = []
     for index, head in enumerate(heads):
         schema = schemas_of[head]
         if index in skip:
@@ -158,8 +161,9 @@ def _writer(head: bytes, writers: Mapping[int, str | None]) -> str | None:
     return None if schema_id is None else writers[schema_id]
 
 
-def _group(bodies: Sequence[bytes], schema: str, indexes: list[int]) -> tuple[Batch, list[Reject]]:
-    columns, good, bad = avro.decode_each([bodies[i] for i in indexes], schema)
+def _group(bodies: Sequence[bytes], schema: str, indexes: Sequence[int]) -> tuple[Batch, list[Reject]]:
+    chosen = bodies if len(indexes) == len(bodies) else [bodies[i] for i in indexes]
+    columns, good, bad = avro.decode_each(chosen, schema)
     index = np.array(indexes, np.int64)
     return Batch(columns, index[good]), [_reject(indexes[i], "decode", "bad_avro") for i in bad]
 
@@ -190,7 +194,7 @@ def _settled(
         seen = prints(batch, bodies, context.hash_key)
         verdict = state.judge(seen, at_us)
         clean = _clean(context, records, batch.take(verdict.kept), verdict, lookup)
-        encoded, large = _fitted(clean, [context.max_event_bytes - len(records[i].key or b"") for i in clean.index.tolist()])
+        encoded, large = _fitted(context, records, clean)
         if not large:
             return _Encoded(clean, encoded, seen, verdict), out
         out += [_reject(index, "encode", "too_large", tenant) for index, tenant in large]
@@ -205,10 +209,11 @@ def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict:
     kept, changed = _run("redact", context.stages["redact"], kept)
     rows = len(kept)
     index = kept.index.tolist()
+    times = np.fromiter([records[i].timestamp for i in index], np.int64, rows) * 1000
     written: dict[str, Any] = {
-        "processed_ingested_at": pa.array([records[i].timestamp * 1000 for i in index], pa.int64()),
+        "processed_ingested_at": pa.array(times),
         "processed_raw_partition": pa.array(np.full(rows, context.partition, np.int64)),
-        "processed_raw_offset": pa.array([records[i].offset for i in index], pa.int64()),
+        "processed_raw_offset": pa.array(np.fromiter([records[i].offset for i in index], np.int64, rows)),
         "processed_redacted_fields": changed,
         "processed_rules_revision": pa.repeat(pa.scalar(RULES_REVISION), rows),
         "processed_version": pa.repeat(pa.scalar(VERSION), rows),
@@ -218,12 +223,15 @@ def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict:
     return kept.replace({name: column.cast(types.field(name).type) for name, column in written.items()})
 
 
-def _fitted(clean: Batch, limits: Sequence[int]) -> tuple[list[bytes], list[tuple[int, str]]]:
+def _fitted(context: Context, records: Sequence[RawRecord], clean: Batch) -> tuple[list[bytes], list[tuple[int, str]]]:
     """Bodies of the rows, large ones with their texts cut; and (record, tenant) of those that do not fit even so."""
     bodies: list[bytes] = _run("encode", avro.encode, clean.columns)
     large: list[tuple[int, str]] = []
-    for row in [row for row, body in enumerate(bodies) if len(body) > limits[row]]:
-        shorter = _run("encode", fit, clean.columns.slice(row, 1), limits[row])
+    index = clean.index.tolist()
+    longest_key = max((len(records[i].key or b"") for i in index), default=0)
+    for row in [row for row, body in enumerate(bodies) if len(body) > context.max_event_bytes - longest_key]:
+        limit = context.max_event_bytes - len(records[index[row]].key or b"")
+        shorter = bodies[row] if len(bodies[row]) <= limit else _run("encode", fit, clean.columns.slice(row, 1), limit)
         if shorter is None:
             large.append((int(clean.index[row]), str(clean.column("tenant_id")[row])))
         else:

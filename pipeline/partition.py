@@ -149,7 +149,9 @@ class PartitionWork:
         """
         heads = [(record.value or b"")[:5] for record in records]
         found: dict[int, str | None] = {}
-        first = {head: index for index, head in reversed(list(enumerate(heads)))}
+        first = dict.fromkeys(heads, 0)  # where each is first; nearly always there is one
+        if len(first) > 1:
+            first = {head: index for index, head in reversed(list(enumerate(heads)))}
         began = time.monotonic()
         for head, index in sorted(first.items(), key=itemgetter(1)):
             if index and time.monotonic() - began > LOOK_UP_SECONDS:

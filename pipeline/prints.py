@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.batch import Batch
 from pipeline.stages.validate import nameable
@@ -52,13 +54,12 @@ class Prints:
 def prints(batch: Batch, bodies: Sequence[bytes], key: bytes) -> Prints:
     """Prints of a batch; ``bodies[i]`` is the raw Avro body of input record i. A retry of a source repeats its bytes."""
     base = hashlib.blake2b(key=key, digest_size=8)
-    by_tenant = _Tenants(base)
     tenants = batch.column("tenant_id").to_pylist()
-    events = batch.column("event_id").to_pylist()
-    ids = b"".join([by_tenant[tenant](event.encode()) for tenant, event in zip(tenants, events, strict=True)])
-    contents = b"".join([_digest(base, bodies[i]) for i in batch.index.tolist()])
-    groups, sequences, producers = _sequences(batch, tenants)
-    return Prints(np.frombuffer(ids, "<u8"), np.frombuffer(contents, "<u8"), groups, sequences, producers)
+    events = batch.column("event_id").cast(pa.binary()).to_pylist()
+    ids = _identities(base, tenants, events)
+    contents = [_digest(base, bodies[i]) for i in batch.index.tolist()]
+    groups, sequences, producers = _sequences(batch)
+    return Prints(np.frombuffer(b"".join(ids), "<u8"), np.frombuffer(b"".join(contents), "<u8"), groups, sequences, producers)
 
 
 def _digest(base: Any, data: bytes) -> bytes:
@@ -68,37 +69,44 @@ def _digest(base: Any, data: bytes) -> bytes:
     return digest
 
 
-class _Tenants(dict[str, Any]):
-    """tenant → function from event id to the 8-byte hash of both, each length-prefixed so that no two pairs read the same."""
-
-    def __init__(self, base: Any) -> None:
-        super().__init__()
-        self._base = base
-
-    def __missing__(self, tenant: str) -> Any:
-        name = tenant.encode()
-        hasher = self._base.copy()
-        hasher.update(len(name).to_bytes(4, "little") + name)
-
-        def identity(event: bytes) -> bytes:
-            return _digest(hasher, len(event).to_bytes(4, "little") + event)
-
-        self[tenant] = identity
-        return identity
+def _identities(base: Any, tenants: Sequence[str], events: Sequence[bytes]) -> list[bytes]:
+    """The 8-byte hash of each (tenant, event id), both length-prefixed so that no two pairs read the same."""
+    begun: dict[tuple[str, int], Any] = {}  # all that comes before the id is hashed once
+    found = []
+    for place in zip(tenants, map(len, events), strict=True):
+        if place not in begun:
+            tenant = place[0].encode()
+            begun[place] = base.copy()
+            begun[place].update(len(tenant).to_bytes(4, "little") + tenant + place[1].to_bytes(4, "little"))
+        found.append(begun[place])
+    return [_digest(hasher, event) for hasher, event in zip(found, events, strict=True)]
 
 
-def _sequences(batch: Batch, tenants: Sequence[str]) -> tuple[Rows, Rows, list[Producer]]:
-    names = batch.column("producer_id").to_pylist()
-    epochs = batch.column("producer_epoch").to_pylist()
-    numbers = batch.column("sequence").to_pylist()
-    known: dict[Producer, int] = {}
+def _sequences(batch: Batch) -> tuple[Rows, Rows, list[Producer]]:
+    """Each row's producer epoch (its place in the list; -1 without a sequence) and sequence."""
+    parts = [pc.dictionary_encode(batch.column(name)) for name in ("tenant_id", "producer_id", "producer_epoch")]
+    numbers = batch.column("sequence")
+    known = _numpy(pc.and_(pc.not_equal(batch.column("producer_id"), ""), numbers.is_valid()))
+    known &= _numpy(batch.column("producer_epoch").is_valid())
     groups = np.full(len(batch), -1, np.int64)
     values = np.zeros(len(batch), np.int64)
-    for row, (tenant, name, epoch, number) in enumerate(zip(tenants, names, epochs, numbers, strict=True)):
-        if name and number is not None and epoch is not None:
-            groups[row] = known.setdefault((tenant, name, epoch), len(known))
-            values[row] = number
-    return groups, values, list(known)
+    if not known.any():
+        return groups, values, []
+    codes = np.zeros(int(known.sum()), np.int64)
+    for part in parts:
+        codes = codes * len(part.dictionary) + _numpy(part.indices.fill_null(0))[known]
+    encoded = pa.array(codes).dictionary_encode()
+    groups[known] = _numpy(encoded.indices)
+    values[known] = _numpy(numbers.fill_null(0))[known]
+    tenants, names, epochs = (part.dictionary.to_pylist() for part in parts)
+    rest, epoch = np.divmod(_numpy(encoded.dictionary), len(epochs))
+    tenant, name = np.divmod(rest, len(names))
+    return groups, values, [(tenants[t], names[n], epochs[e]) for t, n, e in zip(tenant, name, epoch, strict=True)]
+
+
+def _numpy(values: Any) -> npt.NDArray[Any]:
+    numbers: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def repeated(values: npt.NDArray[Any], rows: Rows) -> Rows:
@@ -126,19 +134,19 @@ def repeated_sequences(seen: Prints) -> Rows:
 
 def stored_sequences(seen: Prints) -> list[dict[str, Any]]:
     """The sequence intervals of these rows, as the ledger writes them."""
-    listed: list[dict[str, Any]] = []
-    for producer, rows in seen.by_producer():
-        values = np.unique(seen.sequences[rows])
-        breaks = np.flatnonzero(np.diff(values) != 1)
-        firsts, lasts = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(values) - 1]])
-        listed += [interval(producer, int(values[a]), int(values[b])) for a, b in zip(firsts, lasts, strict=True)]
-    return listed
+    rows = np.flatnonzero(seen.groups >= 0)
+    order = rows[np.lexsort((seen.sequences[rows], seen.groups[rows]))]
+    groups, values = seen.groups[order], seen.sequences[order]
+    begins = (np.diff(groups, prepend=-1) != 0) | (np.diff(values, prepend=0) > 1)
+    firsts, lasts = np.flatnonzero(begins), np.flatnonzero(np.append(begins, True)[1:])
+    listed = zip(groups[firsts].tolist(), values[firsts].tolist(), values[lasts].tolist(), strict=True)
+    return [interval(seen.producers[group], first, last) for group, first, last in listed]
 
 
 def sequences_in(batch: Batch) -> list[dict[str, Any]]:
     """The sequence intervals of events whose tenant and producer can be written down, whatever else is wrong with them."""
     batch = batch.take(nameable(batch))
-    groups, values, producers = _sequences(batch, batch.column("tenant_id").to_pylist())
+    groups, values, producers = _sequences(batch)
     nothing = np.zeros(len(batch), np.uint64)
     return stored_sequences(Prints(nothing, nothing, groups, values, producers))
 

@@ -61,7 +61,7 @@ class ArchiveProcess:
         self.env = self.space.part_env("archive-sink", **{**values, **self.overrides})
         self.log = Path(self.space.folder / f"archive-{mark}.log")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(settings.PREFIX)}
-        argv = [sys.executable, "-m", "tests.archive_worker", *self.faults]
+        argv = [sys.executable, "-m", *(("tests.archive_worker", *self.faults) if self.faults else ("pipeline", "archive-sink"))]
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(argv, cwd=ROOT, env={**clean, **self.env}, stdout=out, stderr=out)
         return self

@@ -159,7 +159,7 @@ class SinkProcess:
         log = (self.space.folder / f"sink-{time.monotonic_ns()}.log").open("wb")
         self.log = Path(log.name)
         env = {**{k: v for k, v in os.environ.items() if not k.startswith(settings.PREFIX)}, **self.env}
-        argv = [sys.executable, "-m", "tests.sink_worker", *self.faults]
+        argv = [sys.executable, "-m", *(("tests.sink_worker", *self.faults) if self.faults else ("pipeline", "clickhouse-sink"))]
         self.process = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log)
         log.close()
         return self

@@ -38,10 +38,9 @@ class Decoder:
 
     def rows(self, chunk: Chunk) -> Rows:
         """All records of the chunk. Raises UnreadableError, or RegistryError when the registry does not answer (wait)."""
-        bodies, ids = self._bodies(chunk)
-        parts, order = [], []
-        for schema_id in dict.fromkeys(ids):
-            index = [i for i, found in enumerate(ids) if found == schema_id]
+        bodies = [(value or b"")[5:] for value in chunk.values]
+        parts, order = [], list[int]()
+        for schema_id, index in self._by_schema(chunk).items():
             parts.append(self._decode(chunk, bodies, index, schema_id))
             order += index
         columns = avro.concat(parts) if parts else avro.empty()
@@ -49,17 +48,21 @@ class Decoder:
             columns = columns.take(pa.array(np.argsort(np.array(order, np.int64), kind="stable")))
         return Rows(columns, np.array(chunk.offsets, np.int64), np.array(chunk.timestamps, np.int64), avro.digests(bodies))
 
-    def _bodies(self, chunk: Chunk) -> tuple[list[bytes], list[int]]:
-        bodies, ids = [], []
-        for offset, value in zip(chunk.offsets, chunk.values, strict=True):
-            schema_id = None if value is None else avro.schema_id_of(value)
-            if value is None or schema_id is None:
-                raise UnreadableError(_unreadable(chunk, offset, "is not in Confluent wire format"))
-            bodies.append(value[5:])
-            ids.append(schema_id)
-        return bodies, ids
+    def _by_schema(self, chunk: Chunk) -> dict[int, Sequence[int]]:
+        """Schema id → places of its records in the chunk."""
+        heads = [(value or b"")[:5] for value in chunk.values]
+        ids = {head: avro.schema_id_of(head) for head in dict.fromkeys(heads)}
+        for head, schema_id in ids.items():
+            if schema_id is None:
+                raise UnreadableError(_unreadable(chunk, chunk.offsets[heads.index(head)], "is not in Confluent wire format"))
+        if len(ids) == 1:
+            return {schema_id: range(len(heads)) for schema_id in ids.values() if schema_id is not None}
+        places: dict[int, list[int]] = {}
+        for place, head in enumerate(heads):
+            places.setdefault(ids[head] or 0, []).append(place)
+        return dict(places)
 
-    def _decode(self, chunk: Chunk, bodies: Sequence[bytes], index: list[int], schema_id: int) -> pa.RecordBatch:
+    def _decode(self, chunk: Chunk, bodies: Sequence[bytes], index: Sequence[int], schema_id: int) -> pa.RecordBatch:
         text = self._text(schema_id, chunk, index[0])
         chosen = bodies if len(index) == len(bodies) else [bodies[i] for i in index]
         try:
