@@ -78,7 +78,7 @@ def write(path: Path, batches: Iterable[pa.RecordBatch], metadata: Mapping[str, 
         path,
         schema(),
         compression="zstd",
-        compression_level=3,
+        compression_level=1,  # as small as with 3, for an eighth less work
         use_dictionary=FEW_VALUES,
         write_statistics=[*schemas.fields_of_class("fact"), *(f.name for f in POSITION_FIELDS)],
         write_page_index=True,
