@@ -60,7 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             values = settings.load(settings.PARTS[args.command])
             log.setup(values.log_format, args.command)
             run: Callable[[settings.Common], int] = importlib.import_module(PARTS[args.command][0]).run
-            allocators.collect_rarely()
             return run(values)
         tool: Callable[[argparse.Namespace], int] = importlib.import_module(TOOLS[args.command][0]).run
         log.setup("console")

@@ -10,7 +10,7 @@ from contextlib import suppress
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own keeps free memory for each of many threads
 
 M_ARENA_MAX = -8  # mallopt(3)
-YOUNG = 50_000  # a batch is ten thousand records without cycles; looked through every 700, they took 7 % of a processor
+YOUNG = 200_000
 
 
 def few_heaps() -> None:
@@ -20,7 +20,11 @@ def few_heaps() -> None:
 
 
 def collect_rarely() -> None:
-    """Call it when everything is imported: what is there by then is never looked through again."""
+    """For the processor, once everything is imported: what is there by then is never looked through again, the rest seldom.
+
+    Its batches are ten thousand records without cycles; looked through every 700 objects, they took 7 % of its time. Parts whose
+    garbage has cycles around large buffers (HTTP answers) must not wait so long.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 10)
+    gc.set_threshold(YOUNG, 10, 10)

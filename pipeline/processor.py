@@ -23,7 +23,7 @@ from connectors.kafka_partitions import TopicError, may_join
 from connectors.reference_topic import ReferenceTopic
 from connectors.registry import RegistryError, SchemaRegistry, UnknownSchema
 from connectors.writer_schemas import WriterSchemas
-from pipeline import admin, metrics, settings
+from pipeline import admin, allocators, metrics, settings
 from pipeline.chain import MAX_EVENT_BYTES, Context
 from pipeline.enrichment import Reference
 from pipeline.janitor import Janitor
@@ -81,6 +81,7 @@ class Processor:
             waiting_helps = isinstance(exc, RegistryError | TopicError) and not isinstance(exc, UnknownSchema)
             return EXIT_STUCK if waiting_helps else EXIT_REFUSED
         admin.serve("processor", self._values.admin_listen, self.healthy)
+        allocators.collect_rarely()
         try:
             asyncio.run(self._serve())
         finally:
