@@ -137,7 +137,8 @@ def stored_sequences(seen: Prints) -> list[dict[str, Any]]:
     rows = np.flatnonzero(seen.groups >= 0)
     order = rows[np.lexsort((seen.sequences[rows], seen.groups[rows]))]
     groups, values = seen.groups[order], seen.sequences[order]
-    begins = (np.diff(groups, prepend=-1) != 0) | (np.diff(values, prepend=0) > 1)
+    steps = np.diff(values, prepend=0)  # wraps where numbers lie more than 2^63 apart: neither 0 nor 1
+    begins = (np.diff(groups, prepend=-1) != 0) | ((steps != 0) & (steps != 1))
     firsts, lasts = np.flatnonzero(begins), np.flatnonzero(np.append(begins, True)[1:])
     listed = zip(groups[firsts].tolist(), values[firsts].tolist(), values[lasts].tolist(), strict=True)
     return [interval(seen.producers[group], first, last) for group, first, last in listed]

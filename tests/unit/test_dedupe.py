@@ -280,3 +280,28 @@ def test_a_ledger_record_names_the_sequences_in_intervals() -> None:
     looked = seen([Event(1, 1, 0, 5), Event(2, 1, 0, 3), Event(3, 1, 1, 9), Event(4, 1, 0, 4), Event(5, 1, -1, 0)])
     listed = [(i["producer_id"], i["first"], i["last"]) for i in stored_sequences(looked)]
     assert listed == [("p0", 3, 5), ("p1", 9, 9)]
+
+
+def test_intervals_do_not_close_over_numbers_that_lie_far_apart() -> None:
+    numbers = [-(2**63), 0, 2**63 - 2, 2**63 - 1, -(2**63), 0]
+    looked = seen([Event(n, 1, 0, number) for n, number in enumerate(numbers)])
+    listed = [(i["first"], i["last"]) for i in stored_sequences(looked)]
+    assert listed == [(-(2**63), -(2**63)), (0, 0), (2**63 - 2, 2**63 - 1)]
+    assert stored_sequences(seen([Event(1, 1, -1, 0)])) == stored_sequences(seen([])) == []
+
+
+PARTS = st.tuples(st.sampled_from("ab"), st.sampled_from(["", "p", "q"]), st.sampled_from([None, 0, 7]))
+
+
+@given(st.lists(st.tuples(PARTS, st.sampled_from([None, 0, 1, 2**40])), min_size=1, max_size=12))
+def test_a_row_has_a_sequence_where_producer_epoch_and_number_are_known(given: list[tuple[tuple[Any, ...], int | None]]) -> None:
+    events = rows(len(given))
+    for event, ((tenant, producer, epoch), number) in zip(events, given, strict=True):
+        event |= {"tenant_id": tenant, "producer_id": producer, "producer_epoch": epoch, "sequence": number}
+    found = prints(Batch.of(batch(events)), bodies(events), b"k" * 32)
+    named = [found.producers[group] if group >= 0 else None for group in found.groups.tolist()]
+    whole = [parts[1] != "" and parts[2] is not None and number is not None for parts, number in given]
+    assert named == [parts if known else None for (parts, _), known in zip(given, whole, strict=True)]
+    numbers = [number for (_, number), known in zip(given, whole, strict=True) if known]
+    assert found.sequences[found.groups >= 0].tolist() == numbers
+    assert list(found.producers) == list(dict.fromkeys(name for name in named if name is not None))
