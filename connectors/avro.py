@@ -69,20 +69,17 @@ def decode_each(bodies: Sequence[bytes], writer_schema: str) -> tuple[pa.RecordB
     """Like `decode`, but finds the culprits by bisection: (columns of the good, their indexes, indexes of the bad)."""
     good: list[tuple[int, pa.RecordBatch]] = []
     bad: list[int] = []
-
-    def split(start: int, end: int) -> None:
+    todo = [(0, len(bodies))] if bodies else []
+    while todo:
+        start, end = todo.pop()
         try:
             good.append((start, decode(bodies[start:end], writer_schema)))
         except DecodeError:
             if end - start == 1:
                 bad.append(start)
-                return
-            middle = (start + end) // 2
-            split(start, middle)
-            split(middle, end)
-
-    if bodies:
-        split(0, len(bodies))
+            else:
+                middle = (start + end) // 2
+                todo += [(middle, end), (start, middle)]
     if not good:
         return empty(), np.empty(0, np.int64), bad
     index = np.concatenate([np.arange(start, start + batch.num_rows, dtype=np.int64) for start, batch in good])

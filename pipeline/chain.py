@@ -279,19 +279,17 @@ def _culprits(context: Context, records: Sequence[RawRecord], writers: Mapping[i
     """The records that make a stage fail by themselves, found by halving."""
     empty = State(0)
     found: list[Reject] = []
-
-    def probe(first: int, last: int) -> None:
+    todo = [(0, len(records))] if records else []
+    while todo:
+        first, last = todo.pop()
         try:
             process(context, empty, records[first:last], 0, 0, writers=writers, lookup=lookup)
         except StageFailed as exc:
             if last - first == 1:
                 found.append(Reject(first, exc.stage, "processing_error", f"{REASONS['processing_error']} ({exc.kind})"))
-                return
-            middle = (first + last) // 2
-            probe(first, middle)
-            probe(middle, last)
-
-    probe(0, len(records))
+            else:
+                middle = (first + last) // 2
+                todo += [(middle, last), (first, middle)]
     return found
 
 
