@@ -14,6 +14,7 @@ A loss by colliding hashes needs both 64-bit hashes of an event to collide.
 from __future__ import annotations
 
 import mmap
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
@@ -73,11 +74,35 @@ class Intervals:
 
 @dataclass
 class _History:
-    """Sequences of one producer epoch: before the window, and inside it by step; ``top`` is the highest seen."""
+    """Sequences of one producer epoch: before the window, and inside it; ``top`` is the highest seen.
+
+    ``recent``: step, first, last, step, first, last … in the order of the ledger; a producer is heard in hundreds of steps a day.
+    """
 
     old: Intervals = field(default_factory=Intervals)
-    recent: dict[int, Intervals] = field(default_factory=dict)
+    recent: array[int] = field(default_factory=lambda: array("q"))
     top: int = -(2**63)
+
+    def add(self, step: int, first: int, last: int) -> None:
+        recent = self.recent
+        if recent and recent[-3] == step and recent[-2] <= first <= recent[-1] + 1:
+            recent[-1] = max(last, recent[-1])
+        else:
+            recent.extend((step, first, last))
+        self.top = max(self.top, last)
+
+    def steps(self) -> npt.NDArray[np.int64]:
+        """The recent ones as rows of step, first, last."""
+        return np.array(self.recent, np.int64).reshape(-1, 3)
+
+    def expire(self, horizon: int) -> None:
+        """What is before the step ``horizon`` is old from now on."""
+        if not self.recent or self.recent[0] >= horizon:
+            return
+        gone = int(np.searchsorted(self.steps()[:, 0], horizon))
+        for first, last in _merged(self.steps()[:gone, 1:]):
+            self.old.add(first, last)
+        self.recent = self.recent[3 * gone :]
 
 
 @dataclass(frozen=True)
@@ -90,8 +115,10 @@ class _Segment:
 
     def since(self, step: int) -> _Segment:
         """Without what is older."""
-        kept = self.steps >= step
-        return self if kept.all() else _Segment(self.ids[kept], self.contents[kept], self.steps[kept])
+        kept = np.flatnonzero(self.steps >= step)
+        if len(kept) == len(self.steps):
+            return self
+        return _Segment(_taken(self.ids, kept), _taken(self.contents, kept), _taken(self.steps, kept))
 
 
 class State:
@@ -159,10 +186,10 @@ class State:
             values = seen.sequences[rows]
             if history is None or values.min() > history.top:
                 continue  # the rule: sequences only grow
-            old[rows] |= history.old.holds(values)
-            for step, intervals in history.recent.items():
-                target = recent if step >= horizon else old
-                target[rows] |= intervals.holds(values)
+            steps = history.steps()
+            inside = steps[:, 0] >= horizon
+            recent[rows] |= _covered(steps[inside, 1:], values)
+            old[rows] |= history.old.holds(values) | _covered(steps[~inside, 1:], values)
         return old, recent
 
     # remembering
@@ -170,18 +197,16 @@ class State:
     def remember(self, record: dict[str, Any]) -> None:
         """Take in one committed ledger record; records must come in order. A snapshot in it is not needed and not read."""
         before, self._now = self._now, max(self._now, step_of(record["max_timestamp"]))
-        self.next = record["end_offset"]
         self.resolved.update(record["resolved"])
         pairs = np.frombuffer(record["identities"], "<u8").reshape(-1, 2)
         if len(pairs):
             self._append(pairs[:, 0], pairs[:, 1], self._now)
             self._of_step[self._now] = self._of_step.get(self._now, 0) + len(pairs)
         for item in record["sequences"]:
-            history = self._histories[_producer(item)]
-            history.recent.setdefault(self._now, Intervals()).add(item["first"], item["last"])
-            history.top = max(history.top, item["last"])
+            self._histories[_producer(item)].add(self._now, item["first"], item["last"])
         if self._make_room() or self._now > before:
             self._expire()
+        self.next = record["end_offset"]  # last: where memory runs out before, the state no longer fits the offset and is rebuilt
 
     def _make_room(self) -> bool:
         """Shorten the window where it holds too many; by the ledger's counts alone, so that a rebuild does the same."""
@@ -228,10 +253,7 @@ class State:
         if self._floor == horizon:  # there is no room: do not wait for the next merge
             self._segments = [s.since(horizon) for s in self._segments]
         for history in self._histories.values():
-            if history.recent and min(history.recent) < horizon:
-                for step in [s for s in history.recent if s < horizon]:
-                    for first, last in history.recent.pop(step).pairs():
-                        history.old.add(first, last)
+            history.expire(horizon)
 
     # looking
 
@@ -239,11 +261,8 @@ class State:
         """Every sequence interval stored so far, as the ledger writes it."""
         listed = []
         for producer, history in sorted(self._histories.items()):
-            everything = Intervals(history.old.pairs())
-            for intervals in history.recent.values():
-                for first, last in intervals.pairs():
-                    everything.add(first, last)
-            listed += [interval(producer, first, last) for first, last in everything.pairs()]
+            everything = np.concatenate([np.array(history.old.pairs(), np.int64).reshape(-1, 2), history.steps()[:, 1:]])
+            listed += [interval(producer, first, last) for first, last in _merged(everything)]
         return listed
 
     def content(self) -> tuple[Any, ...]:
@@ -256,8 +275,9 @@ class State:
             if h >= horizon
         )
         histories = {
-            producer: (history.old.pairs(), {step: i.pairs() for step, i in sorted(history.recent.items())})
+            producer: (history.old.pairs(), {step: _merged(steps[steps[:, 0] == step, 1:]) for step in set(steps[:, 0].tolist())})
             for producer, history in sorted(self._histories.items())
+            for steps in [history.steps()]
         }
         return self._now, self.next, sorted(self.resolved), rows, histories
 
@@ -270,10 +290,34 @@ class State:
         return sum(len(s.ids) for s in self._segments)
 
 
+def _covered(pairs: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> Mask:
+    """Which of the values lie in an interval; the intervals may overlap, ends included."""
+    if not len(pairs):
+        return np.zeros(len(values), np.bool_)
+    ordered = pairs[np.argsort(pairs[:, 0])]
+    at = np.searchsorted(ordered[:, 0], values, "right") - 1
+    return (at >= 0) & (values <= np.maximum.accumulate(ordered[:, 1])[np.maximum(at, 0)])
+
+
+def _merged(pairs: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The intervals in order, with those that overlap or touch made one."""
+    if not len(pairs):
+        return []
+    ordered = pairs[np.argsort(pairs[:, 0])]
+    firsts, lasts = ordered[:, 0], np.maximum.accumulate(ordered[:, 1])
+    apart = (firsts[1:] > lasts[:-1]) & (firsts[1:] - lasts[:-1] != 1)  # a difference over 2^63 wraps, to anything but 1
+    begins, ends = np.flatnonzero(np.append(True, apart)), np.flatnonzero(np.append(apart, True))
+    return list(zip(firsts[begins].tolist(), lasts[ends].tolist(), strict=True))
+
+
 def _column(length: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Room for a column. A large one has pages of its own, which go back when it goes: in the heap it would leave a hole."""
     size = length * dtype.itemsize
-    return np.empty(length, dtype) if size < OWN_PAGES else np.frombuffer(mmap.mmap(-1, size), dtype)
+    return (
+        np.empty(length, dtype)
+        if size < OWN_PAGES
+        else np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype)
+    )
 
 
 def _joined(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -89,7 +89,8 @@ class Lane:
         self._hold(chunk.size, len(chunk.records))
 
     def offer(self, chunk: Chunk) -> None:
-        self._queue.put_nowait(chunk)
+        if self._owned:
+            self._queue.put_nowait(chunk)
 
     def fetch_failed(self) -> None:
         self._look_again = True
@@ -123,6 +124,7 @@ class Lane:
                 await self._recover(exc)
         self._hold(-self._held_bytes, -self._held_events)
         self.want = None
+        self._queue = asyncio.Queue()  # chunks name their lane: a cycle, which would hold on to the partition's state
         await self._pooled(self._work.close)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

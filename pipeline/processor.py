@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 MAX_PARTITIONS = 64
 COMPUTED_AT_ONCE = 2  # a process is about one core; more batches at once only take memory
 STALLED_AFTER = 120.0
+COLLECT_EVERY = 20.0
 LOOK_EVERY = 5.0
 STOP_SECONDS = 4.0
 
@@ -216,7 +218,13 @@ class Processor:
         )
         lane = Lane(f"{tp.topic}[{tp.partition}]", self.work(tp.partition), host, before)
         self._lanes[tp.partition] = lane
+        lane.task.add_done_callback(lambda _: self._forget(tp.partition, lane))
         return lane
+
+    def _forget(self, partition: int, lane: Lane) -> None:
+        """Somebody else may own the partition for days: its state is not needed here."""
+        if self._lanes.get(partition) is lane:
+            del self._lanes[partition]
 
     def _stop(self, code: int, why: str) -> None:
         """End the process, from any thread; within a few seconds whatever hangs."""
@@ -237,10 +245,13 @@ class Processor:
             if app.crashed or (app.should_stop and not self._over.is_set()):
                 self._stop(EXIT_STUCK, f"Faust stopped ({type(app.crash_reason).__name__}): start again")
             metrics.PROCESSOR_HELD_BYTES.set(self._budget.held)
+            if time.monotonic() - self._collected > COLLECT_EVERY:
+                self._collected = time.monotonic()
+                gc.collect()  # a fetch that aiokafka drops half-read is a cycle around a megabyte and more
             if time.monotonic() - self._looked > LOOK_EVERY:
                 await self._look()
 
-    _looked = 0.0
+    _looked = _collected = 0.0
 
     async def _look(self) -> None:
         """Ends of the owned partitions, by a client that has nothing to do with Faust's.

@@ -159,6 +159,45 @@ def test_no_more_is_held_than_there_is_room_for_and_the_current_minutes_always()
     assert answers == ["duplicate", "new"]
 
 
+def test_where_memory_runs_out_the_state_does_not_claim_the_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = State(HOURS)
+    _, first = step(state, [Event(1, 1, 0, 7)], 1000, 0)
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(dedupe, "_column", full)
+    with pytest.raises(MemoryError):
+        step(state, [Event(2, 1, 0, 8)], 1000, 1)
+    assert state.next == first["end_offset"], "`open` rebuilds a state that is not that of the committed offset"
+
+
+def test_a_producer_that_is_heard_all_day_takes_little() -> None:
+    state, count = State(24), 50
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for at in range(24 * STEPS):
+            for producer in range(count):
+                item = {"tenant_id": "t", "producer_id": f"p{producer}", "producer_epoch": 1, "first": 2 * at, "last": 2 * at}
+                entry = {"max_timestamp": at * STEP_US, "end_offset": at, "resolved": [], "identities": b"", "sequences": [item]}
+                state.remember(entry)
+        each = (tracemalloc.get_traced_memory()[0] - before) / count
+    finally:
+        tracemalloc.stop()
+    assert each < 12_000, f"{each:.0f} bytes a producer"
+    assert len(state.snapshot()) == count * 24 * STEPS, "every second number is missing"
+
+
+@given(st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(0, 6)), max_size=8), st.integers(-(2**63), 2**63 - 1))
+def test_overlapping_intervals_cover_what_one_of_them_holds(given: list[tuple[int, int]], asked: int) -> None:
+    pairs = [(first, min(first + length, 2**63 - 1)) for first, length in given]
+    values = [asked, *(edge for pair in pairs for edge in pair)]
+    table, naive = np.array(pairs, np.int64).reshape(-1, 2), Intervals(pairs)
+    assert dedupe._covered(table, np.array(values, np.int64)).tolist() == [any(a <= v <= b for a, b in pairs) for v in values]
+    assert dedupe._merged(table) == naive.pairs()
+
+
 def test_outside_the_window_only_the_sequence_is_remembered() -> None:
     state = State(HOURS)
     step(state, [Event(1, 1, 0, 7), Event(2, 1, -1, 0)], 1000, 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -191,6 +193,31 @@ def test_sessions_that_come_and_go_are_no_progress() -> None:
 
     drive(work, tried)
     assert len(set(seen)) == 1, "health looks at how long the position has not moved"
+
+
+def test_a_lane_that_is_over_is_gone_with_its_work_although_chunks_were_left() -> None:
+    async def main() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            host = Host(pool, Budget(1 << 30), 10**6, 0.0, lambda: None, lambda code, why: None)
+            work = Memory()
+            lane, seen = Lane("raw[0]", work, host, None), weakref.ref(work)
+            async with asyncio.timeout(20):
+                while lane.position != 0:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            for start in (0, SIZE):
+                lane.offer(Chunk(lane, start, start + SIZE, [Record(0, start, 1, None, (), b"")], SIZE))
+            lane.revoke()
+            await lane.task
+            lane.offer(Chunk(lane, 0, SIZE, [Record(0, 0, 1, None, (), b"")], SIZE))
+            del work, lane
+            await asyncio.sleep(0)  # the loop lets go of the task
+            assert seen() is None, "the state of a partition would stay until the collector comes by"
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_a_lost_chunk_is_asked_for_again_although_others_keep_coming() -> None:
