@@ -5,7 +5,7 @@ SOURCES := schemas connectors pipeline infra examples tests bench
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check tools test up feed down status demo faults bench bench-micro bench-sustained bench-e2e bench-export clean
+.PHONY: help install fmt check tools test up feed down status demo faults bench bench-page bench-micro bench-sustained bench-e2e bench-export clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,12 +50,14 @@ status: ## a line each: name, pid, state, endpoint; fails when something is down
 down: ## end what `make up` started; data stay
 	@$(BIN)/python -m infra.stack down
 
-bench: install ## what each process costs, against naive Python, stock Faust and the limits, in one run; then latency (10 minutes)
-	$(BIN)/python -m bench.peers $(PEERS)
-	$(BIN)/python -m bench.latency
+bench: install ## every step and process against peers and limits, latency, cold starts: a table, and .auditwire/bench.json (10 minutes)
+	$(BIN)/python -m bench $(BENCH)
 
-bench-micro: install ## the processor's stages alone
-	$(BIN)/python -m bench.stages
+bench-page: install ## the tables and plots of docs/performance.md from the last `make bench`
+	$(BIN)/python -m bench.report --take .auditwire/bench.json
+
+bench-micro: install ## the steps that need no server, at two sizes and three shares of dirty events; STEP=redact for one (also insert, fetch, …)
+	$(BIN)/python -m bench.steps $(STEP)
 
 bench-sustained: install ## a rate held, then a burst; BENCH="--rate 8000 --minutes 10" (docs/benchmarks.md)
 	$(BIN)/python -m bench.sustained $(BENCH)

@@ -13,17 +13,21 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from bench.figures import Meter, Row, servers_of
+from bench.peer_world import Figure
 from infra.stack import Stack
 from tests import export_service, space
 from tests.export_service import PRINCIPALS, Running, ask, write_principals
 from tests.space import Space
 
-MOST_BYTES = 400_000_000
+MOST_MB = 400
 PIECE = 250_000
 MONTH = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
 KILLS = (0.1, 0.2)
@@ -125,18 +129,22 @@ def digest(client: httpx.Client, path: str) -> str:
     return sha.hexdigest()
 
 
-def measure(made: Space, rows: int, form: str, kills: tuple[float, ...] = (), **request: Any) -> list[tuple[str, str]]:
-    """One extract by services of its own, each kill followed by a new one; returns the files' digests."""
+def measure(
+    made: Space, rows: int, form: str, kills: tuple[float, ...] = (), **request: Any
+) -> tuple[list[tuple[str, str]], Figure]:
+    """One extract by services of its own, each kill followed by a new one; the files' digests, what the last service spent."""
     watched = Watched(made)
     try:
         with watched.running.client() as client:
             idle, began = peak(watched.running.process.pid), time.monotonic()
+            meter = Meter(servers_of(made.env), watched.running.process.pid)
             extract = ask(client, format=form, **{**MONTH, **request})
         for fraction in kills:
             watched.until(extract, fraction)
             watched.kill()
+            meter = Meter(servers_of(made.env), watched.running.process.pid)
         found = watched.until(extract, 2)
-        seconds = time.monotonic() - began
+        seconds, figure = time.monotonic() - began, meter.figure(rows)
         digests = watched.digests(extract, found["files"])
     finally:
         watched.close()
@@ -155,12 +163,20 @@ def measure(made: Space, rows: int, form: str, kills: tuple[float, ...] = (), **
     say(report)
     if found["counts"]["rows"] != rows:
         raise SystemExit(f"the extract has {found['counts']['rows']} of {rows} events")
-    if watched.peak > MOST_BYTES:
-        raise SystemExit(f"the service needed {watched.peak / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f} MB")
-    return digests
+    return digests, replace(figure, peak_mb=watched.peak / 1e6)
 
 
-def say(report: dict[str, object]) -> None:
+def row(made: Space, rows: int) -> Row:
+    """An extract of so many events to Parquet: the service's process and the servers."""
+    write_principals(made.folder / "export-principals.yaml", PRINCIPALS[:1])
+    generate(made, rows)
+    _, figure = measure(made, rows, "parquet")
+    return Row.of(
+        "process", "export service: extract to Parquet", int(stored(made)["uncompressed_bytes_per_row"]), None, [figure]
+    )
+
+
+def say(report: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
 
@@ -182,8 +198,10 @@ def run(folder: Path, rows: int) -> None:
         began = time.monotonic()
         generate(made, rows)
         say({"generated": rows, "seconds": round(time.monotonic() - began, 1), **stored(made)})
-        first = measure(made, rows, "parquet")
-        again = measure(made, rows, "parquet", KILLS)
+        first, figure = measure(made, rows, "parquet")
+        again, _ = measure(made, rows, "parquet", KILLS)
+        if figure.peak_mb > MOST_MB:
+            raise SystemExit(f"the service needed {figure.peak_mb:.0f} MB, more than {MOST_MB} MB")
         if first != again:
             raise SystemExit("the repeated extract differs from the first")
         say({"identical": True, "files": len(first), "sha256_of_all": hashlib.sha256(json.dumps(first).encode()).hexdigest()})
@@ -191,7 +209,7 @@ def run(folder: Path, rows: int) -> None:
             measure(made, count(made, "2026-11-04 00:00:00"), form, to="2026-11-04T00:00:00Z")
 
 
-def stored(made: Space) -> dict[str, object]:
+def stored(made: Space) -> dict[str, int]:
     """Bytes of an event as ClickHouse has it, without compression."""
     with export_service.clickhouse(made) as client:
         sql = "SELECT sum(data_uncompressed_bytes) / sum(rows) FROM system.parts WHERE active AND database = {name:String}"

@@ -10,8 +10,11 @@ from connectors.sources.fields import Origin
 KINDS = ("repository_git_operation", "ai_tool_invoked", "ai_llm_response_received", "duo_session_started")
 
 
-def event(seed: int, number: int) -> dict[str, Any]:
-    """One payload; the same arguments give the same payload, as a retry of GitLab does."""
+TEXT = "Refactor the import of the module, then run the tests of the changed files again and report what they said. "
+
+
+def event(seed: int, number: int, size: int = 0) -> dict[str, Any]:
+    """One payload; the same arguments give the same payload, as a retry of GitLab does. ``size``: about so many bytes of JSON."""
     kind = KINDS[number % len(KINDS)]
     details: dict[str, Any] = {"author_name": "Ana Example", "target_details": f"session {number}"}
     if kind == "repository_git_operation":
@@ -25,6 +28,9 @@ def event(seed: int, number: int) -> dict[str, Any]:
             "response_content": "done",
             "prompt_token_count": number,
         }
+    if size:
+        field = "response_content" if kind == "ai_llm_response_received" else "target_details"
+        details[field] += " " + (TEXT * (size // len(TEXT)))[: max(0, size - 560)]
     return {
         "id": f"{seed}-{number}",
         "author_id": 7 if number % 5 else -3,

@@ -1,6 +1,9 @@
-"""Requests per second and CPU of a running receiver: `python -m bench.ingest --pid <receiver>` (AUDITWIRE_INGEST_URL, _TOKEN).
+"""Requests a second and CPU of the receiver, with GitLab's events of 2 KB: one a request, and 100.
 
-Raw keep-alive connections over loopback, so that the client costs little beside the server it shares the machine with.
+    python -m bench.ingest [--runs 3]
+
+Starts a stack and a receiver of its own. The receiver is held to one core and this client, raw keep-alive connections over
+loopback, to another one, where there are two.
 """
 
 from __future__ import annotations
@@ -8,41 +11,70 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
+import subprocess
+import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
-import psutil
+import uvloop
 
 from bench import gitlab
+from bench.figures import Meter, Row, servers_of
+from bench.peer_world import Figure
+from bench.watch import percentile
+from infra.stack import Stack
+from infra.stack.server import base_environment, http_status
+from infra.stack.stack import CHECKOUT
+from tests import space
+from tests.waiting import until
+
+SIZE = 2000
+SHAPES = {"receiver, one event a request": (8_000, 1, 64), "receiver, 100 events a request": (300, 100, 8)}
+Times = dict[str, float]
 
 
-@dataclass(frozen=True)
-class Result:
-    """Of one run; times in seconds, latencies in milliseconds."""
+@contextmanager
+def receiver(one: space.Space) -> Iterator[int]:
+    """A receiver on core 0, this process on core 1 meanwhile; gives its process id."""
+    cores, log = os.sched_getaffinity(0), one.folder / "ingest.log"
+    env = {**base_environment(), **one.part_env("ingest")}
+    split = len(cores) > 1
+    os.sched_setaffinity(0, {min(cores)} if split else cores)
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-m", "pipeline", "ingest"], cwd=CHECKOUT, env=env, stdout=out, stderr=out)
+    os.sched_setaffinity(0, {max(cores)} if split else cores)
+    try:
+        until(lambda: answers(env["AUDITWIRE_ADMIN_LISTEN"]), 60, log.read_text)
+        yield process.pid
+    finally:
+        os.sched_setaffinity(0, cores)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
 
-    requests: int
-    events: int
-    seconds: float
-    server_cpu: float
-    p50: float
-    p99: float
 
-    def line(self, name: str) -> str:
-        rate = f"{self.requests / self.seconds:8.0f} requests/s {self.events / self.seconds:8.0f} events/s"
-        cpu = f"{self.server_cpu / self.events * 1e6:6.1f} CPU s per million events, {self.server_cpu / self.seconds:.2f} cores"
-        return f"{name:28} {rate}  {cpu}  p50 {self.p50:.1f} ms  p99 {self.p99:.1f} ms"
+def answers(listen: str) -> bool:
+    """Whether a part says of itself that it is well."""
+    try:
+        return http_status(f"http://{listen}/healthz") == 200
+    except OSError:
+        return False
 
 
-def requests(url: str, token: str, count: int, events: int, seed: int) -> list[bytes]:
-    """Whole HTTP requests; with more than one event each, the body is an array."""
-    parts = urlsplit(url)
-    head = f"POST /v1/gitlab HTTP/1.1\r\nHost: {parts.netloc}\r\nX-Gitlab-Event-Streaming-Token: {token}\r\n"
+def requests(one: space.Space, count: int, events: int) -> list[bytes]:
+    """Whole HTTP requests that nobody sent before; with more than one event each, the body is an array."""
+    token, seed, made = one.stack.state.secrets["ingest_token"], time.time_ns(), []
+    head = (
+        f"POST /v1/gitlab HTTP/1.1\r\nHost: {one.env['AUDITWIRE_INGEST_LISTEN']}\r\nX-Gitlab-Event-Streaming-Token: {token}\r\n"
+    )
     head += "Content-Type: application/x-www-form-urlencoded\r\n"
-    made = []
     for number in range(count):
-        batch = [gitlab.event(seed, number * events + i) for i in range(events)]
+        batch = [gitlab.event(seed, number * events + i, SIZE) for i in range(events)]
         body = orjson.dumps(batch[0] if events == 1 else batch)
         made.append(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     return made
@@ -64,33 +96,51 @@ async def connection(host: str, port: int, todo: list[bytes], latencies: list[fl
     writer.close()
 
 
-async def measure(url: str, token: str, pid: int, *, count: int, events: int, connections: int, seed: int) -> Result:
-    todo = requests(url, token, count, events, seed)
-    parts, latencies, process = urlsplit(url), list[float](), psutil.Process(pid)
-    cpu, start = sum(process.cpu_times()[:2]), time.perf_counter()
-    work = [connection(parts.hostname or "127.0.0.1", parts.port or 80, todo, latencies) for _ in range(connections)]
-    await asyncio.gather(*work)
-    seconds, used = time.perf_counter() - start, sum(process.cpu_times()[:2]) - cpu
-    latencies.sort()
-    p50, p99 = (latencies[int(len(latencies) * q)] * 1000 for q in (0.5, 0.99))
-    return Result(count, count * events, seconds, used, p50, p99)
+async def answered(address: str, todo: list[bytes], connections: int) -> list[float]:
+    """Seconds that each request took."""
+    where, latencies = urlsplit(f"//{address}"), list[float]()
+    host, port = where.hostname or "127.0.0.1", where.port or 80
+    await asyncio.gather(*(connection(host, port, todo, latencies) for _ in range(connections)))
+    return latencies
+
+
+def measure(one: space.Space, pid: int, shape: tuple[int, int, int]) -> tuple[Figure, Times]:
+    """Figures of the receiver's process, and milliseconds that a request takes."""
+    count, events, connections = shape
+    todo = requests(one, count, events)
+    meter = Meter(servers_of(one.env), pid)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        took = runner.run(answered(one.env["AUDITWIRE_INGEST_LISTEN"], todo, connections))
+    figure = meter.figure(count * events)
+    return figure, {name: percentile(took, share) * 1e3 for name, share in (("p50", 0.5), ("p99", 0.99))}
+
+
+def rows(one: space.Space, runs: int) -> list[tuple[Row, Times]]:
+    """A row for each shape of request, with the median times of a request."""
+    found: dict[str, list[tuple[Figure, Times]]] = {name: [] for name in SHAPES}
+    with receiver(one) as pid:
+        measure(one, pid, (1_000, 1, 64))  # caches and connections
+        for _ in range(runs):
+            for name, shape in SHAPES.items():
+                found[name].append(measure(one, pid, shape))
+    return [
+        (
+            Row.of("step", name, len(orjson.dumps(gitlab.event(1, 1, SIZE))), None, [figure for figure, _ in seen]),
+            {which: round(sorted(times[which] for _, times in seen)[len(seen) // 2], 1) for which in ("p50", "p99")},
+        )
+        for name, seen in found.items()
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pid", type=int, required=True, help="process of the receiver")
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--connections", type=int, default=64)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    url, token, seed = os.environ["AUDITWIRE_INGEST_URL"], os.environ["AUDITWIRE_INGEST_TOKEN"], time.time_ns()
-
-    def run(name: str, count: int, events: int, connections: int) -> None:
-        work = measure(url, token, args.pid, count=count, events=events, connections=connections, seed=seed)
-        print(asyncio.run(work).line(name), flush=True)
-
-    run("warm-up", 2_000, 1, args.connections)
-    run("one event a request", args.requests, 1, args.connections)
-    run("100 events a request", args.requests // 100, 100, 8)
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder) / "stack", namespaces=space.POOL[:1]) as stack:
+        one = space.claim(stack, Path(folder) / "spaces")
+        one.provision()
+        for row, times in rows(one, args.runs):
+            print(f"{row.name}: {row.rate} events/s, {row.cpu} CPU s/M, p50 {times['p50']} ms, p99 {times['p99']} ms", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.archive_sink import peak_mb
 from bench.watch import Probe, cpu_seconds, percentile
 from infra.stack import Stack, env, own
 from infra.stack.supervisor import Supervisor
@@ -54,7 +55,7 @@ def main() -> int:
 
 
 def run(directory: Path, rates: list[float], seconds: float, tuning: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A record for each rate; latencies in seconds, CPU in seconds per million events of the load."""
+    """A record for each rate; latencies in seconds, CPU in seconds per million events of the load, peaks since the start."""
     stack, found = Stack(directory / "state"), []
     with Supervisor(stack, own.settings_for(tuning, stack.env, False), lambda _: None) as up:
         seen = {**up.env, **env.looker_in(stack.state, up.env)}
@@ -81,6 +82,7 @@ def run(directory: Path, rates: list[float], seconds: float, tuning: Mapping[str
                     "p99": percentile(probe.seconds, 0.99),
                     "longest": max(probe.seconds, default=float("nan")),
                     "cpu_per_million": {name: used / events * 1e6 for name, used in spent.items()},
+                    "peak_mb": {name: peak_mb(pid) for name, pid in pids.items() if pid is not None},
                 }
             )
     return found

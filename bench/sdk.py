@@ -2,17 +2,20 @@
 
     python -m bench.sdk [--events N] [--kafka]
 Without --kafka nothing is sent: the transport only takes the message, so this is the SDK's own share. With it, the events also
-go to the Kafka that AUDITWIRE_* names, receipts and librdkafka's threads included.
+go to the Kafka that AUDITWIRE_* names, and how long each call keeps its caller is said for each mode.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,18 @@ from typing import Any
 import fastavro
 
 import schemas
-from auditwire import AuditClient, AuditEvent, encode
+from auditwire import AuditClient, AuditEvent, SpoolFolder, encode
 from auditwire._transport import Report
+from bench.load import Pace
+from bench.watch import percentile
 
 EXAMPLE = Path(schemas.EXAMPLES) / "audit_event" / "tool_call.json"
+CALLS = (  # mode, events a second, calls
+    ("best_effort", 0, 20_000),
+    ("best_effort", 1_000, 3_000),
+    ("spooled", 1_000, 2_000),
+    ("blocking", 100, 200),
+)
 
 
 class Nowhere:
@@ -57,8 +68,9 @@ def main() -> None:
     for name, step in steps(given).items():
         print(f"{name:<28} {statistics.median(cpu_micros(step, arguments.events) for _ in range(3)):6.1f} µs CPU")
     if arguments.kafka:
-        cpu, rate, slowest = sorted(to_kafka(unfilled(given), arguments.events) for _ in range(3))[1]
-        print(f"{'to Kafka, until flushed':<28} {cpu:6.1f} µs CPU, {rate:,.0f} events/s, slowest record {slowest * 1e3:.0f} ms")
+        with tempfile.TemporaryDirectory() as folder:
+            for one in callers(os.environ, Path(folder), 3):
+                print(f"{one.mode:<12} {one.pace or 'all it can':>10} a second: p50 {one.p50}, p99 {one.p99}, CPU {one.cpu} µs")
 
 
 def example() -> dict[str, Any]:
@@ -92,17 +104,49 @@ def steps(given: dict[str, Any]) -> dict[str, Callable[[], object]]:
     }
 
 
-def to_kafka(event: AuditEvent, count: int) -> tuple[float, float, float]:
-    """CPU microseconds an event of the whole process, events per second, seconds of the slowest call."""
-    slowest = 0.0
-    with AuditClient.from_env("bench", tenant="bench", max_block=60.0) as client:
-        cpu, wall = time.process_time(), time.monotonic()
-        for _ in range(count):
-            before = time.monotonic()
-            client.record(event)
-            slowest = max(slowest, time.monotonic() - before)
-        client.flush(120)
-        return (time.process_time() - cpu) / count * 1e6, count / (time.monotonic() - wall), slowest
+@dataclass
+class Calls:
+    """How long `record()` kept its caller: microseconds, one value for each run. ``pace``: events a second, 0 for all it can."""
+
+    mode: str
+    pace: int
+    calls: int
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    longest: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def add(self, took: list[float], cpu: float) -> None:
+        """One run: microseconds of each call, and CPU microseconds an event of the whole process until all was stored."""
+        for seen, value in ((self.p50, percentile(took, 0.5)), (self.p99, percentile(took, 0.99)), (self.longest, max(took))):
+            seen.append(round(value, 1))
+        self.cpu.append(round(cpu, 1))
+
+
+def callers(env: Mapping[str, str], folder: Path, runs: int) -> list[Calls]:
+    """`record()` in each mode against the Kafka that ``env`` names, the events of `example`."""
+    found = [Calls(*one) for one in CALLS]
+    event = unfilled(example())
+    for run in range(runs):
+        for one in found:
+            spool = SpoolFolder(folder / f"spool-{one.mode}-{one.pace}-{run}", b"k" * 32) if one.mode == "spooled" else None
+            options: dict[str, Any] = {"mode": one.mode, "tenant": "bench", "max_block": 60.0, "heartbeat": 0, "spool": spool}
+            with AuditClient.from_env("bench", env=env, **options) as client:
+                client.record(event).wait(30)  # connections
+                one.add(*timed(client, event, one))
+    return found
+
+
+def timed(client: AuditClient, event: AuditEvent, one: Calls) -> tuple[list[float], float]:
+    """Microseconds of each call, CPU microseconds an event until Kafka has all."""
+    pace, took, cpu = Pace(one.pace), [], time.process_time()
+    for _ in range(one.calls):
+        before = time.perf_counter_ns()
+        client.record(event)
+        took.append((time.perf_counter_ns() - before) / 1e3)
+        pace.step()
+    client.flush(120)
+    return took, (time.process_time() - cpu) / one.calls * 1e6
 
 
 def cpu_micros(step: Callable[[], object], count: int) -> float:

@@ -1,32 +1,25 @@
-"""CPU seconds per million events of the stages validate, enrich and redact, at 5, 30 and 100 % of events with a finding; and of
-the ledger record, without the prints.
+"""Events to measure with, as the processor's stages get them: tool calls of agents, some with something to redact.
 
-    python -m bench.stages [--events 20000] [--runs 3]
-Batches of 10,000 events of about 700 bytes with about 30 of the columns filled; 20 tenants, 50 agents and 200 tools, all of them
-registered, and each batch under what the ones before left remembered. All shares are measured in each round, so that a
-busy neighbour hits them alike; the median of the rounds is printed.
+20 tenants, 50 agents and 200 tools, all of them registered, about 40 of the columns filled. What each stage costs with them
+alone says `python -m bench.steps`.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import statistics
-import time
 import uuid
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from connectors import avro
-from pipeline import ledger, stages
+from pipeline import ledger
 from pipeline.batch import Batch
-from pipeline.dedupe import State, Verdict
-from pipeline.prints import Prints, prints
+from pipeline.dedupe import Verdict
+from pipeline.prints import Prints
 from pipeline.reference.model import Agent, Snapshot, Source, Tenant, Tool, built_in_controls
 from schemas import event_schema, schema_text
 
 BATCH = 10_000
-SHARES = (0.05, 0.3, 1.0)
+FIXED = 480  # bytes of an event without its texts
 START_US = 1_790_000_000_000_000
 WORDS = (
     *(
@@ -109,16 +102,26 @@ def secret(rng: random.Random) -> str:
 
 def text(rng: random.Random, length: int, dirty: bool) -> str:
     """Words up to about ``length`` characters; dirty ones hold one to three findings."""
-    words = [rng.choice(WORDS) for _ in range(length // 7)]
+    words = [rng.choice(WORDS) for _ in range(max(1, length // 7))]
     for _ in range(rng.choice((1, 1, 2, 3)) if dirty else 0):
         words.insert(rng.randrange(len(words)), secret(rng))
     return " ".join(words)
 
 
-def event(rng: random.Random, sequence: int, dirty: bool) -> dict[str, Any]:
-    """One tool call of an agent; what is not given stays at the schema's default."""
+def texts(rng: random.Random, dirty: bool, size: int) -> list[str]:
+    """Arguments, result, prompt and response of a call; the last two are empty in small events. One of them is the dirty one."""
+    if size < 1000:
+        lengths = [rng.randrange(60, 200), rng.randrange(40, 160)] if not size else [(size - FIXED) // 2] * 2
+    else:
+        lengths = [round((size - FIXED) / 4 * (0.5 + rng.random())) for _ in range(4)]
+    where = rng.randrange(len(lengths)) if dirty else -1
+    return [text(rng, length, n == where) for n, length in enumerate(lengths)] + [""] * (4 - len(lengths))
+
+
+def event(rng: random.Random, sequence: int, dirty: bool, size: int = 0) -> dict[str, Any]:
+    """One tool call of an agent of about ``size`` bytes of Avro (0: some 700); what is not given stays at the default."""
     server, tool = rng.choice(TOOLS)
-    in_result = dirty and rng.random() < 0.3
+    arguments, result, prompt, response = texts(rng, dirty, size)
     return {
         "event_id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
         "tenant_id": rng.choice(TENANTS),
@@ -152,8 +155,10 @@ def event(rng: random.Random, sequence: int, dirty: bool) -> dict[str, Any]:
         "tool_version": "1.0",
         "tool_definition_digest": DIGESTS[server, tool],
         "tool_call_id": f"call_{rng.getrandbits(80):020x}",
-        "tool_args": '{"q":"' + text(rng, rng.randrange(60, 200), dirty and not in_result) + '"}',
-        "tool_result": text(rng, rng.randrange(40, 160), in_result),
+        "tool_args": '{"q":"' + arguments + '"}',
+        "tool_result": result,
+        "prompt": prompt,
+        "response": response,
         "duration_ms": rng.random() * 3000,
         "attributes": [{"key": "env", "value": "prod"}, {"key": "team", "value": f"team-{rng.randrange(40)}"}],
     }
@@ -174,60 +179,20 @@ def revision() -> Snapshot:
     )
 
 
+def made(events: int, share: float, size: int = 0, seed: int = 1) -> list[bytes]:
+    """Avro bodies of distinct events, this share of them with something to redact."""
+    rng, codec = random.Random(seed), avro.RecordCodec("audit_event", 1)
+    return [codec.encode(ABSENT | event(rng, i, rng.random() < share, size))[5:] for i in range(events)]
+
+
 def batches(events: int, share: float, seed: int = 1) -> tuple[list[Batch], float]:
     """Decoded batches as the processor gets them, and the mean length of an encoded event in bytes."""
-    rng, codec, schema = random.Random(seed), avro.RecordCodec("audit_event", 1), schema_text("audit_event")
-    bodies = [codec.encode(ABSENT | event(rng, i, rng.random() < share))[5:] for i in range(events)]
-    made = [Batch.of(avro.decode(bodies[i : i + BATCH], schema)) for i in range(0, events, BATCH)]
-    return made, sum(map(len, bodies)) / events
+    bodies, schema = made(events, share, seed=seed), schema_text("audit_event")
+    found = [Batch.of(avro.decode(bodies[i : i + BATCH], schema)) for i in range(0, events, BATCH)]
+    return found, sum(map(len, bodies)) / events
 
 
-def record(seen: Prints, verdict: Verdict) -> object:
+def record(seen: Prints, verdict: Verdict) -> ledger.Record:
     """The ledger record of a batch of clean events of which none is a duplicate, in conflict or rejected."""
     fates: dict[str, Any] = {"seen": seen, "verdict": verdict, "rejects": [], "digests": seen.ids, "resolved": []}
     return ledger.record("raw", 0, start=0, end=len(seen), read=len(seen), **fates, max_timestamp=START_US, versions=("r", "v"))
-
-
-def judged(batch: Batch) -> tuple[Prints, Verdict]:
-    """Prints of a batch and what deduplication says to them at first sight."""
-    seen = prints(batch, [b""] * len(batch), b"k" * 32)
-    return seen, State(24).judge(seen, START_US)
-
-
-def cpu_per_million(stage: Callable[[Batch], object], made: Sequence[Batch]) -> float:
-    """CPU seconds of this process for a million events."""
-    before = time.process_time()
-    for batch in made:
-        stage(batch)
-    return (time.process_time() - before) * 1e6 / sum(map(len, made))
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=20_000, help="events per share")
-    parser.add_argument("--runs", type=int, default=3)
-    options = parser.parse_args()
-    data = {share: batches(options.events, share) for share in SHARES}
-    lookup = stages.Lookup(revision())
-    fates = {id(b): judged(b) for made, _ in data.values() for b in made}
-    work: dict[str, Callable[[Batch], object]] = {
-        "validate": lambda b: stages.validate(b, START_US),
-        "enrich": lambda b: stages.enrich(b, lookup, "standard"),
-        "redact": stages.redact,
-        "ledger": lambda b: record(*fates[id(b)]),
-    }
-    for stage in work.values():
-        stage(data[0.3][0][0])  # imports and caches
-    figures: dict[tuple[str, float], list[float]] = {}
-    for _ in range(options.runs):
-        for share, (made, _) in data.items():
-            for name, stage in work.items():
-                figures.setdefault((name, share), []).append(cpu_per_million(stage, made))
-    print(f"{'stage':<10}{'dirty':>7}{'bytes/event':>13}{'CPU s/M median':>16}{'lowest':>9}{'highest':>9}")
-    for (name, share), seen in figures.items():
-        print(f"{name:<10}{share:>7.0%}{data[share][1]:>13.0f}{statistics.median(seen):>16.2f}{min(seen):>9.2f}{max(seen):>9.2f}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
