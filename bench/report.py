@@ -67,13 +67,11 @@ def servers(row: Data) -> str:
 
 def steps_of(data: Data, alone: bool) -> dict[str, dict[tuple[int, float], Data]]:
     """Step → (place of its size, share) → row; ``alone``: those that need no server."""
-    sizes: dict[str, list[int]] = {}
     found: dict[str, dict[tuple[int, float], Data]] = {}
     rows = [r for r in data["rows"] if r["part"] == "step" and r["dirty"] is not None]
     several = {r["name"] for r in rows if r["dirty"] != SHARES[1]}
     for row in (r for r in rows if (r["name"] in several) == alone):
         large = int(row["size"] > 1200)
-        sizes.setdefault(row["name"], []).append(row["size"])
         found.setdefault(row["name"], {})[large, row["dirty"]] = row
     return found
 
