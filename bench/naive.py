@@ -15,11 +15,11 @@ import asyncio
 import json
 import os
 import re
-import resource
 import sys
 import tempfile
 import time
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -87,10 +87,16 @@ class Meter:
 
     def report(self) -> None:
         """Print the figures."""
-        whole, peak = self._used(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        whole, peak = self._used(), _peak_mb()
         warm = self._early and {name: value - self._early[name] for name, value in whole.items()}
         sys.stdout.write(json.dumps({**whole, "peak_mb": peak, "warm": warm}) + "\n")
         sys.stdout.flush()
+
+
+def _peak_mb() -> int:
+    """Most memory this process had resident; ru_maxrss would be that of the process which started it, where that is more."""
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
+    return int(line.split()[1]) >> 10
 
 
 def consumer(values: settings.Migrate, count: int, table: str) -> None:

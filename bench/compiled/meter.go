@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -31,20 +33,32 @@ func (m *meter) add(rows, all int) {
 
 // report prints one line of JSON.
 func (m *meter) report() error {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+	peak, err := peakMB()
+	if err != nil {
 		return err
 	}
 	whole := figures{m.stored, cpu(), time.Since(m.began).Seconds()}
 	said := struct {
 		figures
-		Peak float64  `json:"peak_mb"`
+		Peak int      `json:"peak_mb"`
 		Warm *figures `json:"warm"`
-	}{figures: whole, Peak: float64(used.Maxrss) / 1000}
+	}{figures: whole, Peak: peak}
 	if m.warm.Events > 0 {
 		said.Warm = &figures{whole.Events - m.warm.Events, whole.CPU - m.warm.CPU, whole.Seconds - m.warm.Seconds}
 	}
 	return json.NewEncoder(os.Stdout).Encode(said)
+}
+
+// peakMB is the most memory that this process had resident. Linux's ru_maxrss would be that of the process which started it.
+func peakMB() (int, error) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	var kilobytes int
+	_, err = fmt.Sscan(rest, &kilobytes)
+	return kilobytes >> 10, err
 }
 
 // cpu is what this process has used since it began, in seconds.
