@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import hypothesis
@@ -83,14 +84,25 @@ def _without_fsync(stack: Stack) -> None:
         db.execute("SELECT pg_reload_conf()")
 
 
-LONG_FIRST = ("tests/faults", "tests/e2e", "tests/browser", "tests/integration", "tests/contracts", "connectors", "tests/unit")
+WAITING = ("tests/faults", "tests/e2e", "tests/browser")
+LONG_FIRST = ("tests/integration", "tests/contracts", "connectors", "tests/unit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that no worker is left alone with it at the end."""
-    places = {item.nodeid: item.path.relative_to(CHECKOUT).as_posix() for item in items}
-    rank = {place: n for n, place in enumerate(LONG_FIRST)}
-    items.sort(key=lambda item: next((n for place, n in rank.items() if places[item.nodeid].startswith(place)), 0))
+    """What takes longest begins first, so that no worker is left alone with it at the end; and among those, between two files of
+    work each one that mostly waits, so that the cores are not idle meanwhile.
+    """
+    files = dict.fromkeys(item.path.relative_to(CHECKOUT).as_posix() for item in items)
+    waiting = iter(sorted((f for f in files if f.startswith(WAITING)), key=lambda f: _place(f, WAITING)))
+    order: list[str] = []
+    for number, file in enumerate(sorted((f for f in files if not f.startswith(WAITING)), key=lambda f: _place(f, LONG_FIRST))):
+        order += [*islice(waiting, number % 2 == 0), file]
+    order += waiting
+    items.sort(key=lambda item: order.index(item.path.relative_to(CHECKOUT).as_posix()))
+
+
+def _place(file: str, folders: Sequence[str]) -> int:
+    return next((n for n, folder in enumerate(folders) if file.startswith(folder)), 0)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

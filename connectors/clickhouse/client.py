@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -121,7 +121,7 @@ class Client:
 
     def batches(
         self, sql: str, parameters: Mapping[str, str | int] | None = None, **settings: str | int
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch, None, None]:
         """The answer as Arrow columns, batch by batch as the server produces them. Raises ClickHouseError, also half-way."""
         statement = Statement(sql, parameters or {}, {"default_format": "ArrowStream", **settings})
         request = self._http.build_request("POST", "/", extensions=self._traced, **statement.request())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -83,8 +86,9 @@ class Attempt:
         self._bounded(self.progress.rows_total)
         files = Files(self.store, self.prefix, self.reading.query.format, columns.arrow_schema(self.reading.query.columns))
         try:
-            for piece in plan:
-                self._copy(piece, files)
+            with closing(self._read(plan)) as pieces:
+                for piece, batches in pieces:
+                    self._copy(piece, batches, files)
             return files.finish()
         finally:
             files.abandon()
@@ -96,20 +100,38 @@ class Attempt:
                 " filter, or have an operator raise `rows_per_extract` in the principals file"
             )
 
-    def _copy(self, piece: Slice, files: Files) -> None:
+    def _copy(self, piece: Slice, batches: Iterator[pa.RecordBatch], files: Files) -> None:
         rows = 0
-        with closing(self._batches(piece)) as batches:
-            for batch in batches:
-                self.check()
-                files.write(batch)
-                rows += batch.num_rows
-                self.progress.rows_done += batch.num_rows
+        for batch in batches:
+            self.check()
+            files.write(batch)
+            rows += batch.num_rows
+            self.progress.rows_done += batch.num_rows
         if rows != piece.rows:
             raise ChangedError(f"{piece.rows} events were counted, {rows} read: they changed meanwhile")
 
-    def _batches(self, piece: Slice) -> Generator[pa.RecordBatch, None, None]:
+    def _read(self, plan: Sequence[Slice]) -> Generator[tuple[Slice, Iterator[pa.RecordBatch]], None, None]:
+        """Each slice with its batches. While one is written, the server sorts the next."""
+        with ThreadPoolExecutor(1, "read-ahead") as pool:
+            ahead = deque(pool.submit(self._begun, piece) for piece in plan[:1])
+            try:
+                for number, piece in enumerate(plan):
+                    first, rest = ahead[0].result()
+                    ahead.extend(pool.submit(self._begun, following) for following in plan[number + 1 : number + 2])
+                    yield piece, chain(first, rest)
+                    rest.close()
+                    ahead.popleft()
+            finally:
+                for begun in ahead:
+                    with suppress(Exception, CancelledError):  # the reason for ending is already on its way
+                        begun.cancel()
+                        begun.result()[1].close()
+
+    def _begun(self, piece: Slice) -> tuple[list[pa.RecordBatch], Generator[pa.RecordBatch, None, None]]:
+        """The first batch of a slice, which comes when it is sorted, and the others."""
         sql, params = self.reading.read(piece.start, piece.end)
-        yield from self.clickhouse.batches(sql, params, **READ_SETTINGS)
+        batches = self.clickhouse.batches(sql, params, **READ_SETTINGS)
+        return list(islice(batches, 1)), batches
 
     def _count(self, start: int, end: int, width: int) -> list[tuple[int, int]]:
         self.check()

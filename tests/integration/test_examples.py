@@ -145,7 +145,7 @@ COMMANDS = {"sh": ["sh", "record.sh"], "node": ["node", "record.mjs"], "go": ["g
 )
 def test_http_from_other_languages(tool: str, provisioned: Space, tmp_path: Path) -> None:
     def send(url: str, token: str) -> subprocess.CompletedProcess[str]:
-        env = environment(provisioned, AUDITWIRE_INGEST_URL=url, AUDITWIRE_INGEST_TOKEN=token)
+        env = environment(provisioned, AUDITWIRE_INGEST_URL=url, AUDITWIRE_INGEST_TOKEN=token, CGO_ENABLED="0")
         return subprocess.run(
             COMMANDS[tool], env=env, cwd=EXAMPLES / "http", capture_output=True, text=True, timeout=200, check=False
         )
