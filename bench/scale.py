@@ -5,7 +5,8 @@
 Starts a stack of its own, adds one day of a million events after the other (`bench.scale_rows`) and stops at each size to ask
 everything of `bench.scale_queries`, five times each (fewer where an answer takes seconds). Printed: the median of the seconds,
 rows and megabytes read (`system.query_log`). With ``--folder`` it goes on where it stopped: ``--minutes`` ends it between two
-days (exit code 3: call it again), ``--fill`` adds rows only. Needs up to 180 bytes of disk a row while parts are merged, half afterwards, and says so before.
+days (exit code 3: call it again), ``--fill`` adds rows only. Needs up to 180 bytes of disk a row while parts are merged, half
+of that afterwards, and says so before.
 """
 
 from __future__ import annotations
