@@ -128,8 +128,6 @@ class Bench:
             self.data["different"] += differ
         size = sum(map(len, made(2_000, DIRTY))) / 2_000
         rows = {name: Row.of(part_of(name), name, size, DIRTY, [r[name] for r in runs]) for name in runs[0]}
-        for row in (row for row in rows.values() if row.part == "peer"):
-            row.peak_mb = None  # they say ru_maxrss, which is at least that of the process that started them: this one
         cpu = {name: statistics.median(row.cpu) for name, row in rows.items()}
         self.data["ratios"] = {
             ratio: round(sum(cpu[name] for name in above) / sum(cpu[name] for name in below), 2)
