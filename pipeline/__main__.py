@@ -53,9 +53,8 @@ def parser(command: str) -> argparse.ArgumentParser:
 def _imported(module: str) -> Any:
     """Nothing that is imported is garbage: looking through it meanwhile takes a tenth of the time, later it is for nothing."""
     gc.disable()
-    cast(dict[str, Any], sys.modules)["httpx._main"] = (
-        None  # its command line brings rich along: a tenth of a second of each start
-    )
+    # httpx would bring its command line along, and that rich: a tenth of a second of every start
+    cast(dict[str, Any], sys.modules)["httpx._main"] = None
     try:
         return importlib.import_module(module)
     finally:
