@@ -12,13 +12,11 @@ import argparse
 import json
 import os
 import signal
-import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
-from infra.stack import Stack
 from tests import space
 from tests.archive_sink import ArchiveProcess
 from tests.fsck_world import AccountedTopic, fsck
@@ -100,9 +98,7 @@ def main() -> None:
     parser.add_argument("--flush-mb", type=int, default=24)
     parser.add_argument("--fsck", action="store_true")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), namespaces=space.POOL, fast_jvm=True) as stack:
-        one = space.claim(stack, Path(folder) / "spaces")
-        one.provision()
+    with space.alone(fast_jvm=True) as one:
         topic = AccountedTopic(one)
         size = preload(topic, args.events)
         print(f"{args.events} events of {size:.0f} B: {measure(one, topic, args.flush_mb)}", flush=True)

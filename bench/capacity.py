@@ -26,6 +26,7 @@ from bench.capacity_page import PAGE, page, written
 from bench.drains import TOPICS, Running, archive_bytes, log_bytes, table_bytes
 from bench.shapes import Shape
 from bench.stages import batches
+from bench.watch import say
 from infra.stack import Stack
 from pipeline.stages.detectors import DETECTORS
 from pipeline.stages.redact import redact
@@ -112,11 +113,6 @@ def _cores(run: Mapping[str, Any], kb: float, fitted: list[float]) -> dict[str, 
     """CPU seconds per million of the nominal rate as cores at the rate that was given."""
     cores = {name: round(used * run["rate"] / 1e6, 4) for name, used in run["cpu_per_million"].items()}
     return {"rate": round(run["given_a_second"]), "kb": kb, "fit": run["rate"] in fitted, "cores": cores}
-
-
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def main() -> int:

@@ -13,7 +13,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -21,7 +20,6 @@ import psutil
 
 from bench.clickhouse_sink import cpu
 from bench.ingest import answers
-from infra.stack import Stack
 from infra.stack.server import base_environment
 from infra.stack.stack import CHECKOUT, tail
 from pipeline import settings
@@ -72,9 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder) / "stack", namespaces=space.POOL[:1]) as stack:
-        one = space.claim(stack, Path(folder) / "spaces")
-        one.provision()
+    with space.alone() as one:
         for part, seen in measure(one, args.runs).items():
             middle = {name: statistics.median(values) for name, values in seen.items()}
             print(

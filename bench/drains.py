@@ -6,7 +6,6 @@ process nor a rebalance nor the load itself is in the figures.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -198,7 +197,7 @@ class Running:
 def log_bytes(space: Space, topic: str) -> int:
     """Bytes of a topic's log on the broker's disk (one replica)."""
     found = [path for path in (space.stack.directory / "kafka").rglob(f"{space.name}.{topic}-*/*.log") if path.is_file()]
-    return sum(os.path.getsize(path) for path in found)  # noqa: PTH202
+    return sum(path.stat().st_size for path in found)
 
 
 def table_bytes(space: Space) -> tuple[int, int]:

@@ -14,11 +14,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
@@ -28,7 +26,6 @@ from bench import gitlab
 from bench.figures import Meter, Row, servers_of
 from bench.peer_world import Figure
 from bench.watch import percentile
-from infra.stack import Stack
 from infra.stack.server import base_environment, http_status
 from infra.stack.stack import CHECKOUT
 from tests import space
@@ -136,9 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder) / "stack", namespaces=space.POOL[:1]) as stack:
-        one = space.claim(stack, Path(folder) / "spaces")
-        one.provision()
+    with space.alone() as one:
         for row, times in rows(one, args.runs):
             print(f"{row.name}: {row.rate} events/s, {row.cpu} CPU s/M, p50 {times['p50']} ms, p99 {times['p99']} ms", flush=True)
 

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from bench.scale_queries import Asked, Measure
 from bench.scale_rows import DAY, Made, add_day, days_stored
+from bench.watch import say
 from connectors.clickhouse.client import ClickHouseError, Client
 from connectors.kafka import cluster_of
 from connectors.kafka_partitions import topic_id_of
@@ -208,11 +209,6 @@ def _cell(row: dict[str, Any] | None) -> str:
         return ""
     shown = f"{statistics.median(row['seconds']):.3f} s, {row['rows_read'] / 1e6:.2f} M"
     return f"{shown}, {row['refused']}" if row["refused"] else shown
-
-
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

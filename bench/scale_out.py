@@ -22,6 +22,7 @@ from rich.table import Table
 
 from bench.drains import SERVERS, TOPICS, WARM, Figures, Running
 from bench.shapes import Shape, event_id
+from bench.watch import say
 from connectors import avro
 from infra.stack import Stack
 from tests import archive_sink, processing, sinks, space
@@ -83,11 +84,6 @@ def table(found: list[Figures]) -> Table:
             *(*servers, f"{busy:.2f}", str(one.peak_mb)),
         )
     return made
-
-
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def main() -> int:

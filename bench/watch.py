@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -204,3 +205,9 @@ class Probe(threading.Thread):
 def percentile(values: list[float], share: float) -> float:
     """The value below which ``share`` of the values lie; NaN of none."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
+
+
+def say(text: str) -> None:
+    """A line on how far a run is, on standard error."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

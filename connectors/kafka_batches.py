@@ -62,6 +62,6 @@ class _Records(fetcher.PartitionRecords):  # type: ignore[misc]
         return record
 
 
-def read_any_header() -> None:
+def install_reader() -> None:
     """Let every aiokafka consumer of this process read such records, and as they are (`RawRecord`); safe to repeat."""
     fetcher.MemoryRecords, fetcher.PartitionRecords = _Batches, _Records

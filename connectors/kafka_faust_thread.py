@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from connectors.kafka_batches import read_any_header
+from connectors.kafka_batches import install_reader
 from connectors.kafka_chunks import CHUNK_RECORDS, RawRecord
 
 # Without a least size the broker answers for every few events, which cost more than the events. While it waits, nothing is
@@ -33,7 +33,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self.failed: set[TP] = set()  # whose last fetch was refused or could not be read
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        read_any_header()
+        install_reader()
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # Faust ties this to its own transactions
         consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import urllib.error
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
@@ -88,6 +91,15 @@ def claim(stack: Stack, folder: Path) -> Space:
             continue
         return Space(stack, name, folder / name)
     raise RuntimeError(f"all {len(POOL)} test namespaces are used up: make POOL in {__file__} larger")
+
+
+@contextmanager
+def alone(fast_jvm: bool = False) -> Iterator[Space]:
+    """One provisioned namespace on servers that are started for it and gone with it."""
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder) / "stack", namespaces=POOL[:1], fast_jvm=fast_jvm) as stack:
+        one = claim(stack, Path(folder) / "spaces")
+        one.provision()
+        yield one
 
 
 def clickhouse_error(exc: urllib.error.HTTPError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -123,7 +123,7 @@ class Attempt:
                     ahead.popleft()
             finally:
                 for begun in ahead:
-                    with suppress(Exception, CancelledError):  # the reason for ending is already on its way
+                    with suppress(Exception):  # the reason for ending is already on its way
                         begun.cancel()
                         begun.result()[1].close()
 
