@@ -5,7 +5,7 @@ SOURCES := schemas connectors pipeline infra examples tests bench
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check tools test up feed down status demo faults bench bench-page bench-micro bench-sustained bench-e2e bench-export clean
+.PHONY: help install fmt check tools test up feed down status demo faults bench bench-page bench-micro bench-profiles bench-sustained bench-e2e bench-export clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ bench-page: install ## the tables and plots of docs/performance.md from the last
 
 bench-micro: install ## the steps that need no server, at two sizes and three shares of dirty events; STEP=redact for one (also insert, fetch, …)
 	$(BIN)/python -m bench.steps $(STEP)
+
+bench-profiles: install ## in which code each process spends its CPU under load (needs py-spy), and docs/performance.md's tables of it
+	$(BIN)/python -m bench.profiles --json docs/plots/profiles.json
+	$(BIN)/python -m bench.report
 
 bench-sustained: install ## a rate held, then a burst; BENCH="--rate 8000 --minutes 10" (docs/benchmarks.md)
 	$(BIN)/python -m bench.sustained $(BENCH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -31,7 +32,8 @@ def build(package: str = ".", source: Path = SOURCE, into: Path = BUILT) -> Path
         raise LeftOutError("there is no `go` on PATH; with Go 1.26 or newer it takes part")
     target = into / (source / package).resolve().name
     argv = [go, "build", "-trimpath", "-buildvcs=false", "-o", str(target), package]
-    done = subprocess.run(argv, cwd=source, capture_output=True, text=True, timeout=900, check=False)
+    plain = {**os.environ, "CGO_ENABLED": "0"}  # needs no C compiler
+    done = subprocess.run(argv, cwd=source, env=plain, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode:
         raise LeftOutError(f"`go build` in {source} failed: {done.stderr.strip()[-500:]}")
     return target

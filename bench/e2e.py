@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.load import start_load
 from bench.oracle import account
 from bench.places import all_places
 from bench.watch import Offsets, Probe, cpu_seconds, percentile
@@ -130,10 +130,7 @@ def _loads(args: argparse.Namespace, seconds: float, seen: dict[str, str], direc
 def _load(
     way: str, tenant: str, count: int, seed: int, rate: float, seen: dict[str, str], directory: Path
 ) -> subprocess.Popen[str]:
-    out = directory / f"claims-{way}-{tenant}-{seed}.txt"
-    argv = [sys.executable, "-m", "bench.load", way, "--tenant", tenant, "--count", str(count), "--seed", str(seed)]
-    argv += ["--rate", str(rate), "--out", str(out)]
-    return subprocess.Popen(argv, env={**os.environ, **seen}, stdout=subprocess.PIPE, text=True)
+    return start_load(way, tenant, count, seed, rate, seen, directory / f"claims-{way}-{tenant}-{seed}.txt")
 
 
 def _steady(seen: dict[str, str], directory: Path, probe: Probe) -> list[float]:

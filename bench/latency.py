@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -25,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.archive_sink import peak_mb
+from bench.load import start_load
 from bench.watch import Probe, cpu_seconds, percentile
 from infra.stack import Stack, env, own
 from infra.stack.supervisor import Supervisor
@@ -63,11 +62,15 @@ def run(directory: Path, rates: list[float], seconds: float, tuning: Mapping[str
         for number, rate in enumerate(rates):
             over = threading.Event()
             probe = Probe(seen, over.is_set)
-            loads = [_load(seen, directory, tenant, rate / 2, seconds + WARM_UP, number) for tenant in ("bench-a", "bench-b")]
+            count = int(rate / 2 * (seconds + WARM_UP))
+            loads = [
+                start_load("sdk", tenant, count, number + 1, rate / 2, seen, directory / f"claims-{tenant}-{number}.txt")
+                for tenant in ("bench-a", "bench-b")
+            ]
             time.sleep(WARM_UP)
             probe.start()
             before = cpu_seconds(pids)
-            given = [json.loads(load.communicate()[0]) for load in loads]
+            given = [json.loads(one.communicate()[0]) for one in loads]
             over.set()
             spent = {name: used - before[name] for name, used in cpu_seconds(pids).items()}
             probe.join(120)
@@ -86,12 +89,6 @@ def run(directory: Path, rates: list[float], seconds: float, tuning: Mapping[str
                 }
             )
     return found
-
-
-def _load(seen: Mapping[str, str], directory: Path, tenant: str, rate: float, seconds: float, seed: int) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "bench.load", "sdk", "--tenant", tenant, "--count", str(int(rate * seconds))]
-    argv += ["--seed", str(seed + 1), "--rate", str(rate), "--out", str(directory / f"claims-{tenant}-{seed}.txt")]
-    return subprocess.Popen(argv, env={**os.environ, **seen}, stdout=subprocess.PIPE, text=True)
 
 
 def table(found: list[dict[str, Any]], title: str) -> Table:

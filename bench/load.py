@@ -11,10 +11,11 @@ import argparse
 import itertools
 import json
 import os
+import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,15 @@ class Pace:
             ahead = self._start + self._count / self.rate - time.monotonic()
             if ahead > 0.01:
                 time.sleep(ahead)
+
+
+def start_load(
+    way: str, tenant: str, count: int, seed: int, rate: float, seen: Mapping[str, str], out: Path
+) -> subprocess.Popen[str]:
+    """A process of this program; the last line of its standard output is what `main` says. ``seen``: settings of lookers-in."""
+    argv = [sys.executable, "-m", "bench.load", way, "--tenant", tenant, "--count", str(count), "--seed", str(seed)]
+    argv += ["--rate", str(rate), "--out", str(out)]
+    return subprocess.Popen(argv, env={**os.environ, **seen}, stdout=subprocess.PIPE, text=True)
 
 
 def platform_events(tenant: str, seed: int) -> Iterator[AuditEvent]:

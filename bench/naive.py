@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -28,28 +27,12 @@ from confluent_kafka import Consumer
 
 from connectors.kafka import cluster_of, consumer_config
 from pipeline import settings
-from pipeline.stages.detectors import DETECTORS, Detector
 from pipeline.stages.redact import IDENTITY, WRITTEN
 from schemas import event_fields, event_schema, fields_of_class
+from tests.plain.redaction import masked
 
 ROWS = 10_000
 CONTENT = fields_of_class("content")
-PATTERNS = [(d, re.compile(d.pattern.replace(r"\z", r"\Z"))) for d in DETECTORS]
-KEEP = {d.name: [re.compile(f"({before})@({after})") for before, after in d.keep] for d in DETECTORS}
-
-
-def masked(text: str, personal: bool) -> str:
-    """The text without what the detectors find; e-mail addresses too where ``personal``."""
-    for detector, pattern in PATTERNS:
-        if personal or not detector.personal:
-            text = _replaced(text, detector, pattern)
-    return text
-
-
-def _replaced(text: str, detector: Detector, pattern: re.Pattern[str]) -> str:
-    for known in KEEP[detector.name]:
-        text = known.sub("\\1\0\\2", text)
-    return pattern.sub(detector.replacement, text).replace("\0", "@")
 
 
 def clean(event: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LEFT, RIGHT, LINE = 760, 290, 70, 18
+WIDTH, LEFT, RIGHT, LINE = 800, 330, 70, 18
 COLOURS = ("#3b82c4", "#d9822b", "#3a9a5b", "#9a6fc4")
 STYLE = (
     "<style>text{font:12px sans-serif;fill:#444}.g{stroke:#8888;stroke-width:.5}.t{font-weight:bold}"

@@ -2,8 +2,9 @@
 
     python -m bench.report [--take .auditwire/bench.json] [--write docs/performance.md]
 
-The figures are kept beside the plots, in docs/plots/bench.json; ``--take`` replaces them by those of another run. Tables stand
-between ``<!-- bench:NAME -->`` and ``<!-- /bench -->``; what is around them is written by people.
+The figures are kept beside the plots, in docs/plots/bench.json; ``--take`` replaces them by those of another run. Beside them are
+those of `python -m bench.profiles --json docs/plots/profiles.json`. Tables stand between ``<!-- bench:NAME -->`` and
+``<!-- /bench -->``; what is around them is written by people.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from auditwire._modes import MODES
 from bench.plots import Group, bars, dots, short
+from bench.profile_areas import OWN
 from bench.targets import targets
 from infra.stack.stack import CHECKOUT
 
 PAGE, PLOTS = CHECKOUT / "docs" / "performance.md", CHECKOUT / "docs" / "plots"
-FIGURES = PLOTS / "bench.json"
+FIGURES, PROFILES = PLOTS / "bench.json", PLOTS / "profiles.json"
 BLOCK = re.compile(r"<!-- bench:(\w+) -->\n.*?<!-- /bench -->\n", re.DOTALL)
 LABELS = {
     "sdk": "SDK: `record()` and encode, without Kafka",
@@ -43,7 +46,7 @@ LABELS = {
     "read-back": "ClickHouse read-back (proof of a range)",
     "s3": "S3: create-only PUT of the Parquet object",
 }
-SHARES = (0.05, 0.3, 1.0)
+SHARES, OWN_CODE = (0.05, 0.3, 1.0), "Auditwire's own Python"
 Data = Mapping[str, Any]
 
 
@@ -147,12 +150,16 @@ def _served(row: Data) -> tuple[str, str, str]:
 def calls(data: Data) -> str:
     rows = [
         (
-            f"`{c['mode']}`, {c['pace']:,} a second" if c["pace"] else f"`{c['mode']}`, as fast as it goes",
+            f"{_caller(c['mode'])}, {c['pace']:,} a second" if c["pace"] else f"{_caller(c['mode'])}, as fast as it goes",
             *(spread(c[which]) for which in ("p50", "p99", "longest", "cpu")),
         )
         for c in data["calls"]
     ]
     return markdown(("mode", "p50 µs", "p99 µs", "longest µs", "CPU µs an event, whole process"), rows)
+
+
+def _caller(mode: str) -> str:
+    return f"`{mode}`" if mode in MODES else mode
 
 
 def latency(data: Data) -> str:
@@ -182,6 +189,50 @@ def cold(data: Data) -> str:
     return markdown(("process", "seconds to healthy", "CPU s", "resident MB then"), rows)
 
 
+def profiles(data: Data) -> str:
+    """Shares of the areas, own files as one; areas that take little everywhere as one."""
+    seen = {one["name"]: _areas(one["areas"]) for one in data["profiles"]["processes"]}
+    most = {area: max(areas.get(area, 0.0) for areas in seen.values()) for areas in seen.values() for area in areas}
+    shown = sorted((area for area in most if most[area] >= 0.03 and area != OWN_CODE), key=lambda area: -most[area])
+    rows = [(area, *(_share(areas.get(area, 0.0)) for areas in seen.values())) for area in (OWN_CODE, *shown)]
+    rest = [_share(1 - sum(areas.get(area, 0.0) for area in (OWN_CODE, *shown))) for areas in seen.values()]
+    figures = [
+        (what, *(f"{one[key]:,.{digits}f}" for one in data["profiles"]["processes"]))
+        for what, key, digits in (
+            ("events/s", "events_a_second", 0),
+            ("CPU s/M", "cpu_per_million", 1),
+            ("samples", "samples", 0),
+        )
+    ]
+    return markdown(("", *(f"`{name}`" for name in seen)), [*figures, *rows, ("other libraries", *rest)])
+
+
+def _areas(areas: Mapping[str, float]) -> dict[str, float]:
+    others = {area: share for area, share in areas.items() if area.partition("/")[0] not in OWN}
+    return {OWN_CODE: sum(areas.values()) - sum(others.values()), **others}
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if value >= 0.005 else ""
+
+
+def functions(data: Data) -> str:
+    """The most expensive functions of each process."""
+    rows = []
+    for one in data["profiles"]["processes"]:
+        for number, (name, area, share) in enumerate(one["functions"][:5]):
+            where = area if area.partition("/")[0] not in OWN else "itself"
+            cpu = short(share * one["cpu_per_million"])
+            rows.append((f"`{one['name']}`" * (not number), f"`{name}`", where, _share(share), cpu))
+    return markdown(("process", "function", "spends the time in", "share", "CPU s/M"), rows, 3)
+
+
+def load() -> dict[str, Any]:
+    """The figures that are kept."""
+    bench, profiled = (json.loads(path.read_text(encoding="utf-8")) for path in (FIGURES, PROFILES))
+    return {**bench, "profiles": profiled}
+
+
 BLOCKS: dict[str, Callable[[Data], str]] = {
     "machine": machine,
     "targets": goals,
@@ -193,6 +244,8 @@ BLOCKS: dict[str, Callable[[Data], str]] = {
     "latency": latency,
     "everyone": everyone,
     "cold": cold,
+    "profiles": profiles,
+    "functions": functions,
 }
 
 
@@ -236,7 +289,7 @@ def main() -> int:
     PLOTS.mkdir(exist_ok=True)
     if args.take:
         FIGURES.write_text(args.take.read_text(encoding="utf-8"), encoding="utf-8")
-    data = json.loads(FIGURES.read_text(encoding="utf-8"))
+    data = load()
     args.write.write_text(page(args.write.read_text(encoding="utf-8"), data), encoding="utf-8")
     for name, text in pictures(data).items():
         (PLOTS / name).write_text(text, encoding="utf-8")

@@ -129,14 +129,15 @@ class Asked:
         standing = Standing(self.database, positions, client, 0.0)
         standing.made = made
         producers = Producers(self.database, client, standing, lambda _: ())
-        counted = Counted(self.database, client, keep=0)
+        running = Counted(self.database, client, keep=0)
 
-        def count() -> None:
+        def count(counted: Counted) -> None:
             if problem := counted.problem(standing.now(), made.ledger_id, made.ledger_ends):
                 raise RuntimeError(problem)
 
         return {
-            "completeness: are all events there (at most every 10 s)": count,
+            "completeness: are all events there, first after a start": lambda: count(Counted(self.database, client, keep=0)),
+            "completeness: are all events there (at most every 10 s)": lambda: count(running),
             "completeness: a tenant's producers": lambda: producers.of(TENANT),
             "watermark: newest of each partition, while the sink is behind": standing.newest,
         }

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,9 @@ CALLS = (  # mode, events a second, calls
     ("spooled", 1_000, 2_000),
     ("blocking", 100, 200),
 )
+# What else keeps a caller at this pace: the same call without Kafka's client, and a call of about its length that is not ours.
+NOWHERE, LOGGED = "`best_effort` without Kafka's client", "the event as JSON by Python's `logging`, to `/dev/null`"
+BASELINES = ((NOWHERE, 1_000, 3_000), (LOGGED, 0, 20_000), (LOGGED, 1_000, 3_000))
 
 
 class Nowhere:
@@ -70,7 +76,7 @@ def main() -> None:
     if arguments.kafka:
         with tempfile.TemporaryDirectory() as folder:
             for one in callers(os.environ, Path(folder), 3):
-                print(f"{one.mode:<12} {one.pace or 'all it can':>10} a second: p50 {one.p50}, p99 {one.p99}, CPU {one.cpu} µs")
+                print(f"{one.mode} {one.pace or 'all it can':>10} a second: p50 {one.p50}, p99 {one.p99}, CPU {one.cpu} µs")
 
 
 def example() -> dict[str, Any]:
@@ -124,8 +130,8 @@ class Calls:
 
 
 def callers(env: Mapping[str, str], folder: Path, runs: int) -> list[Calls]:
-    """`record()` in each mode against the Kafka that ``env`` names, the events of `example`."""
-    found = [Calls(*one) for one in CALLS]
+    """`record()` in each mode against the Kafka that ``env`` names, the events of `example`; then the baselines."""
+    found, baselines = [Calls(*one) for one in CALLS], [Calls(*one) for one in BASELINES]
     event = unfilled(example())
     for run in range(runs):
         for one in found:
@@ -133,19 +139,33 @@ def callers(env: Mapping[str, str], folder: Path, runs: int) -> list[Calls]:
             options: dict[str, Any] = {"mode": one.mode, "tenant": "bench", "max_block": 60.0, "heartbeat": 0, "spool": spool}
             with AuditClient.from_env("bench", env=env, **options) as client:
                 client.record(event).wait(30)  # connections
-                one.add(*timed(client, event, one))
-    return found
+                one.add(*timed(partial(client.record, event), one, partial(client.flush, 120)))
+        with AuditClient(Nowhere(), service="bench", tenant="bench") as client, logged(example()) as line:
+            for one in baselines:
+                one.add(*timed(partial(client.record, event) if one.mode == NOWHERE else line, one))
+    return found + baselines
 
 
-def timed(client: AuditClient, event: AuditEvent, one: Calls) -> tuple[list[float], float]:
-    """Microseconds of each call, CPU microseconds an event until Kafka has all."""
+@contextmanager
+def logged(given: dict[str, Any]) -> Iterator[Callable[[], None]]:
+    """A call that logs the event as services do."""
+    logger = logging.Logger("bench", logging.INFO)
+    with Path(os.devnull).open("w", encoding="utf-8") as out:
+        handler = logging.StreamHandler(out)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        logger.addHandler(handler)
+        yield lambda: logger.info("%s %s", given["event_type"], json.dumps(given))
+
+
+def timed(call: Callable[[], object], one: Calls, finish: Callable[[], object] = lambda: None) -> tuple[list[float], float]:
+    """Microseconds of each call, CPU microseconds a call until ``finish`` returns."""
     pace, took, cpu = Pace(one.pace), [], time.process_time()
     for _ in range(one.calls):
         before = time.perf_counter_ns()
-        client.record(event)
+        call()
         took.append((time.perf_counter_ns() - before) / 1e3)
         pace.step()
-    client.flush(120)
+    finish()
     return took, (time.process_time() - cpu) / one.calls * 1e6
 
 

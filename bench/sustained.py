@@ -26,6 +26,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.load import start_load
 from bench.oracle import OWN_EVENTS, account
 from bench.watch import Memory, Offsets, cpu_seconds
 from connectors.clickhouse.client import Client
@@ -58,9 +59,8 @@ class Bench:
 
     def _process(self, way: str, tenant: str, rate: float, seconds: float) -> subprocess.Popen[str]:
         self.seed += 1
-        argv = [sys.executable, "-m", "bench.load", way, "--tenant", tenant, "--count", str(int(rate * seconds))]
-        argv += ["--seed", str(self.seed), "--rate", str(rate), "--out", str(self.directory / f"claims-{self.seed}.txt")]
-        return subprocess.Popen(argv, env={**os.environ, **self.seen}, stdout=subprocess.PIPE, text=True)
+        out = self.directory / f"claims-{self.seed}.txt"
+        return start_load(way, tenant, int(rate * seconds), self.seed, rate, self.seen, out)
 
     def watch(self, until: Callable[[], bool], seconds: float) -> bool:
         """Look at offsets and memory every few seconds until ``until``; False when that is not so after ``seconds``."""

@@ -1,7 +1,7 @@
-"""The writing side of ``<namespace>.reference``: a revision, the pointer to it and its audit event in one Kafka transaction.
+"""The writing side of a series' topic: a revision, the pointer to it and its audit event in one Kafka transaction.
 
-All publishers of a namespace share one transactional id, so one that was overtaken while it stood still writes nothing more,
-and the pointer never goes back.
+All publishers of a series in a namespace share one transactional id, so one that was overtaken while it stood still writes
+nothing more, and the pointer never goes back.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from connectors.kafka_lanes import Point, again, fenced, nothing
 from connectors.kafka_partitions import TopicError, topic_id_of
 from connectors.kafka_read import PartitionReader, ReadError
 from connectors.postgres.reference import Revision
-from connectors.reference_topic import PARTITION, POINTER, REVISION, Assembly, Decoder, ReferenceTopicError, topic_of
+from connectors.reference_topic import PARTITION, POINTER, REVISION, Assembly, Decoder, ReferenceTopicError
 from connectors.registry import RegistryError, SchemaRegistry
+from connectors.series import Series
 
 MAX_MESSAGE_BYTES = 8_388_608  # as max.message.bytes of the topic
 KEPT = 20  # revisions whose documents stay in Kafka; PostgreSQL has all
@@ -43,10 +44,18 @@ class ReferenceWriter:
     """
 
     def __init__(
-        self, cluster: Cluster, registry_url: str, namespace: str, *, transactional: bool = True, points: Point = nothing
+        self,
+        cluster: Cluster,
+        registry_url: str,
+        namespace: str,
+        series: Series,
+        *,
+        transactional: bool = True,
+        points: Point = nothing,
     ) -> None:
-        self._cluster, self._namespace, self._points = cluster, namespace, points
-        self._transactional, self._topic = transactional, topic_of(namespace)
+        self._cluster, self._namespace, self._series, self._points = cluster, namespace, series, points
+        self._transactional, self._topic = transactional, series.topic(namespace)
+        self._id = series.transactional_id(namespace)
         self._watch = ErrorWatch(cluster.bootstrap, cluster.username)
         self.position, self.digests = 0, dict[int, str]()
         self._producer = Producer(self._config())
@@ -94,7 +103,7 @@ class ReferenceWriter:
     def _config(self) -> dict[str, Any]:
         own: dict[str, Any] = {"message_max_bytes": MAX_MESSAGE_BYTES, "linger_ms": 0}
         if self._transactional:
-            own |= {"transactional_id": f"{self._namespace}-reference-publisher", "transaction_timeout_ms": 30_000}
+            own |= {"transactional_id": self._id, "transaction_timeout_ms": 30_000}
         return {**producer_config(self._cluster, error_cb=self._watch, **own), **SILENT}
 
     def _schemas(self, registry_url: str) -> tuple[RecordCodec, bytes]:
@@ -108,7 +117,7 @@ class ReferenceWriter:
 
     def _look(self, registry_url: str) -> None:
         """After `init_transactions` only: no earlier writer can add to what is read here."""
-        decoder, assembly = Decoder(registry_url), Assembly()
+        decoder, assembly = Decoder(registry_url, self._series), Assembly(self._series)
         try:
             with PartitionReader(self._cluster, f"{self._namespace}-reference-publisher") as reader:
                 low, high = reader.watermarks(self._topic, PARTITION)
@@ -151,7 +160,6 @@ class ReferenceWriter:
             self._producer.poll(0)  # hands the errors of the background to the watch
         error = error_of(exc)
         of_id = error is not None and error.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        name = f"{self._namespace}-reference-publisher" if of_id else self._topic
-        said = denied(error, self._cluster.username, "Write", name)
+        said = denied(error, self._cluster.username, "Write", self._id if of_id else self._topic)
         said = said or (self._watch.explain() if isinstance(exc, KafkaException) else None)
         return PublishError(f"{self._topic}: {what}: {said or exc}", fenced=fenced(exc))

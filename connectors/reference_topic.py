@@ -1,4 +1,4 @@
-"""The reading side of ``<namespace>.reference``: a thread that always knows the newest whole revision.
+"""The reading side of a series' topic: a thread that always knows the newest whole revision.
 
 The topic is compacted: one record a revision (key ``revision/<number>``) and a pointer (key ``current``). A revision holds only
 once the pointer names it and its text has the digest that the pointer says, so a reader never sees half of one.
@@ -23,6 +23,7 @@ import schemas
 from connectors.avro import schema_id_of
 from connectors.kafka import SILENT, Cluster, ErrorWatch, consumer_config
 from connectors.registry import RegistryError, SchemaRegistry
+from connectors.series import Series
 
 log = logging.getLogger(__name__)
 POINTER = b"current"
@@ -33,7 +34,7 @@ PARTITION = 0
 
 
 class ReferenceTopicError(Exception):
-    """The reference data could not be read in time; the text says why and what to do. Try again, or wait longer."""
+    """The series could not be read in time; the text says why and what to do. Try again, or wait longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,6 @@ class Held:
     reason: str
 
 
-def topic_of(namespace: str) -> str:
-    """The topic's name."""
-    return f"{namespace}.reference"
-
-
 def digest(document: str) -> str:
     """SHA-256 of a document, 64 hex digits."""
     return hashlib.sha256(document.encode()).hexdigest()
@@ -61,8 +57,8 @@ def digest(document: str) -> str:
 class Decoder:
     """Framed values of the topic, whatever release wrote them, by the writer's schema from the registry."""
 
-    def __init__(self, registry_url: str) -> None:
-        self._registry = SchemaRegistry(registry_url)
+    def __init__(self, registry_url: str, series: Series) -> None:
+        self._registry, self._series = SchemaRegistry(registry_url), series
         self._mine = fastavro.parse_schema(json.loads(schemas.schema_text("reference_record")))
         self._writers: dict[int, Any] = {}
 
@@ -70,16 +66,16 @@ class Decoder:
         """Raises ReferenceTopicError where the bytes are no such record, RegistryError where the registry does not answer."""
         schema_id = schema_id_of(value)
         if schema_id is None:
-            raise ReferenceTopicError(
-                "a record of the reference topic has no schema id: only the part reference-publisher may write"
-            )
+            only = "only the part reference-publisher may write"
+            raise ReferenceTopicError(f"a record of the {self._series.name} topic has no schema id: {only}")
         if schema_id not in self._writers:
             self._writers[schema_id] = fastavro.parse_schema(json.loads(self._registry.schema_of(schema_id)))
         try:
             found: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), self._writers[schema_id], self._mine)
             return Held(**found)
         except Exception as exc:  # fastavro raises what it meets
-            raise ReferenceTopicError(f"a record of the reference topic does not decode ({type(exc).__name__})") from None
+            said = f"does not decode ({type(exc).__name__})"
+            raise ReferenceTopicError(f"a record of the {self._series.name} topic {said}") from None
 
     def close(self) -> None:
         """Let go of the registry's connections."""
@@ -89,7 +85,8 @@ class Decoder:
 class Assembly:
     """Records in the topic's order → the newest whole revision. Pure; of documents it keeps those since the last pointer."""
 
-    def __init__(self) -> None:
+    def __init__(self, series: Series) -> None:
+        self._series = series
         self._documents: dict[str, str] = {}
         self._pointer: Held | None = None
 
@@ -113,25 +110,26 @@ class Assembly:
         name, document = self._pointer.revision, self._documents.get(self._pointer.revision)
         if document is None or digest(document) != self._pointer.sha256:
             what = "does not hold it" if document is None else "holds another text under it"
-            raise ReferenceTopicError(f"the reference topic names revision {name} and {what}: apply the reference data anew")
+            anew = f"{self._series.apply} {self._series.title} anew"
+            raise ReferenceTopicError(f"the {self._series.name} topic names revision {name} and {what}: {anew}")
         return name, document
 
 
 class ReferenceTopic:
-    """Reads the topic in a thread of its own, outside any group. ``start()``, ``wait_loaded()``, then ``current()`` at will.
+    """Reads a series' topic in a thread, outside any group. ``start()``, ``wait_loaded()``, then ``current()`` at will.
 
     ``group`` is never joined: it names a group that the user may look at. When Kafka or the registry goes away the last whole
     revision stays, and reading goes on by itself when they are back.
     """
 
-    def __init__(self, cluster: Cluster, registry_url: str, namespace: str, group: str) -> None:
-        self._topic, self._cluster, self._group = topic_of(namespace), cluster, group
-        self._decoder = Decoder(registry_url)
+    def __init__(self, cluster: Cluster, registry_url: str, namespace: str, series: Series, group: str) -> None:
+        self._topic, self._series, self._cluster, self._group = series.topic(namespace), series, cluster, group
+        self._decoder = Decoder(registry_url, series)
         self._current = ("", "")
-        self._trouble: str | None = "the reference data has not been read yet"
+        self._trouble: str | None = "nothing has been read yet"
         self._heard = time.monotonic()
         self._loaded, self._stop = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reference", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=series.name, daemon=True)
 
     def start(self) -> ReferenceTopic:
         """Begin to read; returns at once."""
@@ -141,7 +139,7 @@ class ReferenceTopic:
     def wait_loaded(self, seconds: float = 60.0) -> None:
         """Return once everything that the topic held at the start was read. Raises ReferenceTopicError after so many seconds."""
         if not self._loaded.wait(seconds):
-            raise ReferenceTopicError(f"no reference data after {seconds:g} s: {self._trouble}")
+            raise ReferenceTopicError(f"{self._series.title} could not be read within {seconds:g} s: {self._trouble}")
 
     def current(self) -> tuple[str, str]:
         """(revision, canonical document) of the newest whole revision; both empty where none was published. Never blocks."""
@@ -190,7 +188,7 @@ class ReferenceTopic:
         try:
             end = self._end(consumer)
             consumer.assign([TopicPartition(self._topic, PARTITION, 0)])
-            assembly, loaded = Assembly(), False
+            assembly, loaded = Assembly(self._series), False
             while not self._stop.is_set():
                 message = consumer.poll(0.5)
                 if message is None:
@@ -243,4 +241,4 @@ class ReferenceTopic:
         if first:
             self._loaded.set()
         if before[0] != self._current[0]:
-            log.info("reference data: revision %s", self._current[0])
+            log.info("%s: revision %s", self._series.title, self._current[0])

@@ -21,7 +21,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "ledger-sink": ("pipeline.ledger_sink", "what became of every raw record into ClickHouse tables"),
     "export": ("pipeline.export.app", "the export service: compliance extracts over REST"),
     "lag-exporter": ("pipeline.lag_exporter", "how far every consumer group is, for Prometheus, seen from outside"),
-    "reference-publisher": ("pipeline.reference.publisher", "revisions of the reference data from PostgreSQL to Kafka"),
+    "reference-publisher": ("pipeline.reference.publisher", "revisions of reference data and rules from PostgreSQL to Kafka"),
 }
 TOOLS: dict[str, tuple[str, str]] = {
     "migrate": ("pipeline.migrate", "provision topics, ACLs, schemas, tables and buckets; safe to repeat"),

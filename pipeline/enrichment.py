@@ -6,6 +6,7 @@ import threading
 import time
 
 from connectors.reference_topic import ReferenceTopic, ReferenceTopicError
+from connectors.series import REFERENCE
 from pipeline import metrics
 from pipeline.reference.model import EMPTY, ModelError, Snapshot, parse
 from pipeline.stages import Lookup
@@ -28,8 +29,8 @@ class Reference:
     def start(self) -> None:
         """Begin to read; returns at once."""
         self._topic.start()
-        metrics.PROCESSOR_REFERENCE_AGE.set_function(self._topic.age)
-        metrics.PROCESSOR_REFERENCE_REVISION.set_function(self._number)
+        metrics.PROCESSOR_REFERENCE_AGE.labels(REFERENCE.name).set_function(self._topic.age)
+        metrics.PROCESSOR_REFERENCE_REVISION.labels(REFERENCE.name).set_function(self._number)
 
     def close(self) -> None:
         """Stop reading."""
@@ -48,7 +49,7 @@ class Reference:
         with self._lock:
             if self._ready is None or (self._follow and self._ready[0] != newest):
                 self._ready = newest, Lookup(self._usable(*newest))
-                metrics.PROCESSOR_REFERENCE_SINCE.set(time.time())
+                metrics.PROCESSOR_REFERENCE_SINCE.labels(REFERENCE.name).set(time.time())
             return self._ready[1]
 
     def missing(self) -> str | None:

@@ -47,7 +47,8 @@ LABELS = {
     "cause": Label("Whose answer was missing", ("store", "fenced", "log", "commit", "registry")),
     "how": Label("How the object came", ("created", "adopted")),
     "group": Label("Consumer group without its namespace", ("processor", "clickhouse-sink", "archive-sink", "ledger-sink")),
-    "topic": Label("Topic without its namespace", ("raw", "events", "quarantine", "ledger", "reference")),
+    "topic": Label("Topic without its namespace", ("raw", "events", "quarantine", "ledger", "reference", "rules")),
+    "series": Label("Series of revisions", ("reference", "rules")),
     "reason": Label(
         "Why a record is in quarantine",
         (

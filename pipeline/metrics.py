@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from connectors.series import SERIES
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LATENCY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 21600.0, 86400.0)
 EVENTS = (1, 10, 100, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000)
@@ -136,21 +138,29 @@ PROCESSOR_RAW_DELETED = Gauge(
 
 PROCESSOR_REFERENCE_REVISION = Gauge(
     "auditwire_processor_reference_revision",
-    "Number of the revision of the reference data that the next batch is enriched under; 0 where none was published.",
+    "Number of the revision of the series that the next batch is under; 0 where none was published.",
+    ["series"],
 )
 PROCESSOR_REFERENCE_SINCE = Gauge(
-    "auditwire_processor_reference_since_seconds", "When this process took it into use, seconds since 1970 (UTC)."
+    "auditwire_processor_reference_since_seconds", "When this process took it into use, seconds since 1970 (UTC).", ["series"]
 )
 PROCESSOR_REFERENCE_AGE = Gauge(
     "auditwire_processor_reference_age_seconds",
-    "Time since the reference topic was last read in order; the last revision read stays in use meanwhile.",
+    "Time since the series' topic was last read in order; the last revision read stays in use meanwhile.",
+    ["series"],
 )
 
-REFERENCE_WAITING = Gauge("auditwire_reference_waiting", "Revisions of the reference data applied and not published yet.")
-REFERENCE_WAITING_SECONDS = Gauge("auditwire_reference_waiting_seconds", "Age of the oldest of them, seconds; 0 without any.")
-REFERENCE_REVISION = Gauge("auditwire_reference_revision", "Number of the newest published revision; 0 before the first.")
-REFERENCE_PUBLISHED = Counter("auditwire_reference_published_total", "Revisions that this process published.")
-REFERENCE_FENCED = Counter("auditwire_reference_fenced_total", "Times that another publisher took over from this one.")
+REFERENCE_WAITING = Gauge("auditwire_reference_waiting", "Revisions of the series stored and not published yet.", ["series"])
+REFERENCE_WAITING_SECONDS = Gauge(
+    "auditwire_reference_waiting_seconds", "Age of the oldest of them, seconds; 0 without any.", ["series"]
+)
+REFERENCE_REVISION = Gauge(
+    "auditwire_reference_revision", "Number of the series' newest published revision; 0 before the first.", ["series"]
+)
+REFERENCE_PUBLISHED = Counter("auditwire_reference_published_total", "Revisions that this process published.", ["series"])
+REFERENCE_FENCED = Counter(
+    "auditwire_reference_fenced_total", "Times that another publisher took over from this one.", ["series"]
+)
 OF_OWNED = (
     *(PROCESSOR_LAG, PROCESSOR_BLOCKED, PROCESSOR_REJECTS_CAPPED, PROCESSOR_DEDUPE_IDENTITIES, PROCESSOR_DEDUPE_BYTES),
     PROCESSOR_RAW_DELETED,
@@ -268,6 +278,10 @@ def begin(part: str) -> None:
             EXPORT_JOBS.labels(outcome)
     elif part in ("clickhouse-sink", "archive-sink"):
         _begin_sink(part.removesuffix("-sink"))
+    elif part == "reference-publisher":
+        for series in SERIES:
+            REFERENCE_PUBLISHED.labels(series.name)
+            REFERENCE_FENCED.labels(series.name)
     elif part == "ledger-sink":
         for cause in ("store", "log", "commit"):
             SINK_RETRIES.labels("ledger", cause)

@@ -23,6 +23,7 @@ from connectors.kafka_lanes import ALL_SAFE, GroupOffsets, Point, Safety, Sessio
 from connectors.kafka_partitions import TopicError, may_join
 from connectors.reference_topic import ReferenceTopic
 from connectors.registry import RegistryError, SchemaRegistry, UnknownSchema
+from connectors.series import REFERENCE
 from connectors.writer_schemas import WriterSchemas
 from pipeline import admin, allocators, metrics, settings
 from pipeline.chain import MAX_EVENT_BYTES, Context
@@ -108,7 +109,7 @@ class Processor:
                 ("ledger_record", self._topics.ledger),
             )
         }
-        topic = ReferenceTopic(self._cluster, values.schema_registry_url, values.namespace, self._offsets.group)
+        topic = ReferenceTopic(self._cluster, values.schema_registry_url, values.namespace, REFERENCE, self._offsets.group)
         self._reference = Reference(topic, _classes(values), follow=self._follow)
         self._reference.start()
         self._shared = Shared(

@@ -235,14 +235,17 @@ class Export(Common, ClickHouse, Extracts):
 
 
 class ReferencePublisher(Common):
-    """The publisher of reference data."""
+    """The publisher of reference data and rules."""
 
     kafka_username: str = setting(
-        "REFERENCE_PUBLISHER_KAFKA_USERNAME", "Kafka user: writes reference, and raw for its audit events.", "reference-publisher"
+        "REFERENCE_PUBLISHER_KAFKA_USERNAME",
+        "Kafka user: writes reference and rules, and raw for its audit events.",
+        "reference-publisher",
     )
     kafka_password: SecretStr = setting("REFERENCE_PUBLISHER_KAFKA_PASSWORD", "Its password.")
     postgres_dsn: SecretStr = setting(
-        "REFERENCE_PUBLISHER_POSTGRES_DSN", "PostgreSQL with the reference data: reads revisions, marks them as published."
+        "REFERENCE_PUBLISHER_POSTGRES_DSN",
+        "PostgreSQL with reference data and rules: reads revisions, marks them as published.",
     )
 
 
@@ -254,6 +257,17 @@ class Reference(Retention):
     namespace: str = setting("NAMESPACE", "Prefix of topics and groups and name of the ClickHouse database.", "audit")
     postgres_dsn: SecretStr = setting(
         "REFERENCE_POSTGRES_DSN", "PostgreSQL with the reference data: reads revisions and adds new ones, changes none."
+    )
+
+
+class Rules(BaseModel):
+    """Rules for data, of compliance people. No command and no part reads it yet."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    namespace: str = setting("NAMESPACE", "Prefix of topics and groups and name of the ClickHouse database.", "audit")
+    postgres_dsn: SecretStr = setting(
+        "RULES_POSTGRES_DSN", "PostgreSQL with the rules: reads revisions and adds new ones, changes none."
     )
 
 
@@ -334,7 +348,14 @@ PARTS: dict[str, type[Common]] = {
     "lag-exporter": LagExporter,
     "reference-publisher": ReferencePublisher,
 }
-ALL: dict[str, type[BaseModel]] = {**PARTS, "migrate": Migrate, "operator": Operator, "reference": Reference, "rebuild": Rebuild}
+ALL: dict[str, type[BaseModel]] = {
+    **PARTS,
+    "migrate": Migrate,
+    "operator": Operator,
+    "reference": Reference,
+    "rules": Rules,
+    "rebuild": Rebuild,
+}
 
 S = TypeVar("S", bound=BaseModel)
 

@@ -89,6 +89,7 @@ ELSEWHERE = (
         "ledger_ranges",
         "sequences_of(tenant = 'acme')",
         "stored_positions",
+        "stored_parts",
         "system.query_log",
         "system.processes",
         "system.parts",

@@ -43,8 +43,9 @@ WHERE_RANGE = (
 PROVE = f"SELECT count(), uniqExact(kafka_offset), sum(event_digest) FROM events WHERE {WHERE_RANGE}"  # noqa: S608
 STORED = f"SELECT kafka_offset FROM events WHERE {WHERE_RANGE}"  # noqa: S608
 HELD = f"SELECT kafka_offset, event_digest FROM events WHERE {WHERE_RANGE} ORDER BY kafka_offset"  # noqa: S608
-STANDS = """SELECT count(), max(kafka_offset) FROM events
-WHERE kafka_topic_id = {topic_id:String} AND kafka_partition = {partition:UInt16}"""
+STANDS = """SELECT kafka_offset FROM events
+WHERE kafka_topic_id = {topic_id:String} AND kafka_partition = {partition:UInt16}
+ORDER BY kafka_topic_id DESC, kafka_partition DESC, kafka_offset DESC LIMIT 1"""  # the order of `positions`: read from its end
 FENCE = "(SELECT max((epoch, owner)) FROM fence WHERE topic_id = {guard:String} AND partition = {partition:UInt16})"
 RAISE_FENCE = """INSERT INTO fence (topic_id, partition, epoch, owner)
 VALUES ({guard:String}, {partition:UInt16}, {epoch:UInt64}, {owner:String})"""
@@ -172,8 +173,8 @@ class ClickHouseClaim:
     _written: Plan | None = None
 
     def stands_at(self) -> int | None:
-        count, highest = self.store.ask(STANDS, self.place)[0]
-        return highest + 1 if count else None
+        found = self.store.ask(STANDS, self.place)
+        return found[0][0] + 1 if found else None
 
     def begun(self, standing: int) -> Plan | None:
         return None  # an insert is there as a whole or not at all, and `stands_at` shows it

@@ -1,4 +1,4 @@
-"""Revisions of the reference data in PostgreSQL, and the outbox that the publisher empties."""
+"""Revisions of a series in PostgreSQL, and the outbox that the publisher empties."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
 from connectors.postgres import PostgresError, explained, session
+from connectors.series import Series
 
-CHANNEL = "reference_outbox"
-_FIELDS = sql.SQL("r.revision, r.applied_at, r.applied_by, r.database_user, r.reason, r.sha256, r.document, o.published_at")
-_FROM = sql.SQL("SELECT {} FROM reference_revisions r JOIN reference_outbox o USING (namespace, revision) ").format(_FIELDS)
-_NEWEST = _FROM + sql.SQL("WHERE namespace = %s ORDER BY revision DESC LIMIT 1")
-_ONE = _FROM + sql.SQL("WHERE namespace = %s AND revision = %s")
-_ALL = _FROM + sql.SQL("WHERE namespace = %s ORDER BY revision DESC LIMIT %s")
-_WAITING = _FROM + sql.SQL("WHERE namespace = %s AND o.published_at IS NULL ORDER BY revision LIMIT 1")
+_FROM = """
+    SELECT r.revision, r.applied_at, r.applied_by, r.database_user, r.reason, r.sha256, r.document, o.published_at
+    FROM {revisions} r JOIN {outbox} o USING (namespace, revision) WHERE namespace = %s
+"""
+_NEWEST = _FROM + "ORDER BY revision DESC LIMIT 1"
+_ONE = _FROM + "AND revision = %s"
+_ALL = _FROM + "ORDER BY revision DESC LIMIT %s"
+_WAITING = _FROM + "AND o.published_at IS NULL ORDER BY revision LIMIT 1"
 _ADD = """
-    INSERT INTO reference_revisions (namespace, revision, applied_by, reason, sha256, document)
+    INSERT INTO {revisions} (namespace, revision, applied_by, reason, sha256, document)
     VALUES (%s, %s, %s, %s, %s, %s)
 """
-_MARK = "UPDATE reference_outbox SET published_at = now() WHERE namespace = %s AND revision = %s AND published_at IS NULL"
+_QUEUE = "INSERT INTO {outbox} (namespace, revision) VALUES (%s, %s)"
+_MARK = "UPDATE {outbox} SET published_at = now() WHERE namespace = %s AND revision = %s AND published_at IS NULL"
 _BACKLOG = """
-    SELECT count(*), coalesce(extract(epoch FROM now() - min(queued_at)), 0) FROM reference_outbox
+    SELECT count(*), coalesce(extract(epoch FROM now() - min(queued_at)), 0) FROM {outbox}
     WHERE namespace = %s AND published_at IS NULL
 """
 
@@ -53,13 +56,14 @@ class OutdatedError(Exception):
 
 
 class Revisions:
-    """Revisions of one namespace as those who apply see them. Each method is one transaction; raises PostgresError.
+    """One namespace's revisions of a series, as those who add to it see them. Each method is one transaction; raises
+    PostgresError.
 
     ``serialise=False`` lets applications run into each other: for the negative control only.
     """
 
-    def __init__(self, dsn: str, namespace: str, *, serialise: bool = True) -> None:
-        self._dsn, self._namespace, self._serialise = dsn, namespace, serialise
+    def __init__(self, dsn: str, namespace: str, series: Series, *, serialise: bool = True) -> None:
+        self._dsn, self._namespace, self._series, self._serialise = dsn, namespace, series, serialise
 
     def apply(self, document: str, applied_by: str, reason: str, expected: int | None = None) -> tuple[Revision, bool]:
         """The revision with this document as the newest, and whether it is new: the same document again makes none.
@@ -70,17 +74,18 @@ class Revisions:
         sha256 = hashlib.sha256(document.encode()).hexdigest()
         with session(self._dsn) as db:
             if self._serialise:
-                db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{self._namespace}/{CHANNEL}",))
-            newest = _one(db, _NEWEST, (self._namespace,))
+                db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (_lock(self._namespace, self._series),))
+            newest = _one(db, self._series, _NEWEST, (self._namespace,))
             number = newest.revision if newest else 0
             if newest and newest.sha256 == sha256:
                 return newest, False
             if expected is not None and expected != number:
-                raise OutdatedError(f"revision {number} is the newest, not {expected}: compare with it (diff), then apply again")
-            db.execute(_ADD, (self._namespace, number + 1, applied_by, reason, sha256, document))
-            db.execute("INSERT INTO reference_outbox (namespace, revision) VALUES (%s, %s)", (self._namespace, number + 1))
-            db.execute("SELECT pg_notify(%s, %s)", (CHANNEL, self._namespace))
-            applied = _one(db, _ONE, (self._namespace, number + 1))
+                again = f"compare with it (diff), then {self._series.apply} again"
+                raise OutdatedError(f"revision {number} is the newest, not {expected}: {again}")
+            db.execute(_of(self._series, _ADD), (self._namespace, number + 1, applied_by, reason, sha256, document))
+            db.execute(_of(self._series, _QUEUE), (self._namespace, number + 1))
+            db.execute("SELECT pg_notify(%s, %s)", (self._series.outbox, self._namespace))
+            applied = _one(db, self._series, _ONE, (self._namespace, number + 1))
         if applied is None:
             raise PostgresError("PostgreSQL does not show the revision that it took: look at its log", passing=False)
         return applied, True
@@ -88,33 +93,34 @@ class Revisions:
     def newest(self) -> Revision | None:
         """The newest revision, published or not; None where there is none."""
         with session(self._dsn) as db:
-            return _one(db, _NEWEST, (self._namespace,))
+            return _one(db, self._series, _NEWEST, (self._namespace,))
 
     def get(self, number: int) -> Revision | None:
         """One revision, None where there is none of that number."""
         with session(self._dsn) as db:
-            return _one(db, _ONE, (self._namespace, number))
+            return _one(db, self._series, _ONE, (self._namespace, number))
 
     def history(self, most: int) -> list[Revision]:
         """The newest revisions, newest first."""
         with session(self._dsn) as db:
-            return db.cursor(row_factory=class_row(Revision)).execute(_ALL, (self._namespace, most)).fetchall()
+            rows = db.cursor(row_factory=class_row(Revision))
+            return rows.execute(_of(self._series, _ALL), (self._namespace, most)).fetchall()
 
 
 class Outbox:
-    """The publisher's side: one connection, held while this publisher is the one at work. ``with Outbox(…) as outbox:``
+    """The publisher's side: one connection, held while this is the one that publishes the series. ``with Outbox(…) as outbox:``
 
     Every method raises PostgresError when the connection is gone: the right to publish is gone with it, so begin anew.
     """
 
-    def __init__(self, dsn: str, namespace: str) -> None:
-        self._dsn, self._namespace = dsn, namespace
+    def __init__(self, dsn: str, namespace: str, series: Series) -> None:
+        self._dsn, self._namespace, self._series = dsn, namespace, series
         with _explaining(dsn):
             self._db: psycopg.Connection[Any] = psycopg.connect(
                 dsn, autocommit=True, connect_timeout=5, options="-c statement_timeout=15000"
             )
         with self._explaining():
-            self._db.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+            self._db.execute(sql.SQL("LISTEN {}").format(sql.Identifier(series.outbox)))
 
     def __enter__(self) -> Outbox:
         return self
@@ -125,33 +131,33 @@ class Outbox:
     def lead(self) -> bool:
         """Whether this connection is now the one that publishes; another one may be until its connection ends."""
         with self._explaining():
-            row = self._db.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 1))", (f"{self._namespace}/{CHANNEL}",))
-            return any(found for (found,) in row)
+            mine = (_lock(self._namespace, self._series),)
+            return any(found for (found,) in self._db.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 1))", mine))
 
     def waiting(self) -> Revision | None:
         """The oldest revision that is not marked as published, None where there is none."""
         with self._explaining():
-            return _one(self._db, _WAITING, (self._namespace,))
+            return _one(self._db, self._series, _WAITING, (self._namespace,))
 
     def published(self, number: int) -> None:
         """Mark a revision as published, once Kafka has acknowledged it."""
         with self._explaining():
-            self._db.execute(_MARK, (self._namespace, number))
+            self._db.execute(_of(self._series, _MARK), (self._namespace, number))
 
     def newest(self) -> Revision | None:
         """The newest revision, published or not; None where there is none."""
         with self._explaining():
-            return _one(self._db, _NEWEST, (self._namespace,))
+            return _one(self._db, self._series, _NEWEST, (self._namespace,))
 
     def get(self, number: int) -> Revision | None:
         """One revision, None where there is none of that number."""
         with self._explaining():
-            return _one(self._db, _ONE, (self._namespace, number))
+            return _one(self._db, self._series, _ONE, (self._namespace, number))
 
     def backlog(self) -> tuple[int, float]:
         """How many revisions wait, and the age of the oldest in seconds."""
         with self._explaining():
-            count, age = self._db.execute(_BACKLOG, (self._namespace,)).fetchall()[0]
+            count, age = self._db.execute(_of(self._series, _BACKLOG), (self._namespace,)).fetchall()[0]
             return int(count), max(0.0, float(age))
 
     def wait(self, seconds: float) -> bool:
@@ -173,5 +179,13 @@ def _explaining(dsn: str) -> Iterator[None]:
         raise explained(dsn, exc) from exc
 
 
-def _one(db: psycopg.Connection[Any], query: sql.Composed, values: tuple[Any, ...]) -> Revision | None:
-    return db.cursor(row_factory=class_row(Revision)).execute(query, values).fetchone()
+def _of(series: Series, statement: LiteralString) -> sql.Composed:
+    return sql.SQL(statement).format(revisions=sql.Identifier(series.revisions), outbox=sql.Identifier(series.outbox))
+
+
+def _one(db: psycopg.Connection[Any], series: Series, statement: LiteralString, values: tuple[Any, ...]) -> Revision | None:
+    return db.cursor(row_factory=class_row(Revision)).execute(_of(series, statement), values).fetchone()
+
+
+def _lock(namespace: str, series: Series) -> str:
+    return f"{namespace}/{series.outbox}"

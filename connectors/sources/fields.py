@@ -29,6 +29,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(2200, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 INT64 = 1 << 63
+VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # of a UUID by RFC 9562
 
 
 class Unmappable(Exception):  # noqa: N818
@@ -63,6 +64,9 @@ CONTENT = tuple(name for name, kind in COLUMNS.items() if kind == "content")
 def put(fields: Fields, column: str, value: Json) -> bool:
     """Set ``column`` if ``value`` fits it (content columns take any JSON, as text); False leaves ``fields`` as they were."""
     kind = COLUMNS[column]
+    if type(value) is str and kind in ("text", "content"):  # nearly all of them
+        fields[column] = value
+        return True
     fitted: Any = None
     if kind == "content" or (kind == "text" and not isinstance(value, dict | list)):
         fitted = as_text(value)
@@ -80,7 +84,9 @@ def put(fields: Fields, column: str, value: Json) -> bool:
 
 def as_text(value: Json) -> str:
     """Text as it is, anything else as compact JSON with sorted keys."""
-    return value if type(value) is str else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    if type(value) is str:
+        return value
+    return str(value) if type(value) is int else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def with_length(fields: Fields, sent_length: int) -> Fields:
@@ -141,8 +147,14 @@ def identify(origin: Origin, namespace: uuid.UUID, payload: Json, *parts: str) -
         )
     name = "".join(f"{len(part)}:{part}" for part in (origin.tenant, origin.source, *realm)) + own
     return {
-        "event_id": str(uuid.uuid5(namespace, name)),
+        "event_id": uuid5(namespace, name),
         "tenant_id": origin.tenant,
         "source": origin.source,
         "source_event_id": own,
     }
+
+
+def uuid5(namespace: uuid.UUID, name: str) -> str:
+    """As ``str(uuid.uuid5(namespace, name))``, in a third of its time."""
+    made = hashlib.sha1(namespace.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    return f"{made[:8]}-{made[8:12]}-5{made[13:16]}-{VARIANTS[made[16]]}{made[17:20]}-{made[20:32]}"

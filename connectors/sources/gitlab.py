@@ -176,6 +176,11 @@ def start(fields: Fields, kind: Kind, name: str) -> None:
 def _envelope(fields: Fields, rest: dict[str, Json], details: dict[str, Json]) -> None:
     for key, column in ENVELOPE.items():
         value, repeated = rest.pop(key, None), details.get(key)
+        if type(value) is str and value:  # nearly all of them
+            fields[column] = value
+            if repeated == value:
+                del details[key]
+            continue
         if value in (None, "") and not isinstance(repeated, dict | list):
             value = repeated
         if repeated == value:

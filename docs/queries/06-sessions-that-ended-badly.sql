@@ -19,4 +19,11 @@ FROM sessions
 WHERE tenant_id = {tenant:String}
     AND started_at >= {from:DateTime('UTC')} AND started_at < {to:DateTime('UTC')}
     AND outcome != 'success'
+    AND session_id IN  -- a session that started in the range has an event in it: the others need not be gathered
+    (
+        SELECT session_id
+        FROM events
+        WHERE tenant_id = {tenant:String}
+            AND occurred_at >= {from:DateTime('UTC')} AND occurred_at < {to:DateTime('UTC')} AND session_id != ''
+    )
 ORDER BY started_at, session_id

@@ -20,7 +20,7 @@ GROUPS = ("processor", "clickhouse-sink", "archive-sink")
 def reference_in_use(settings: Mapping[str, str]) -> None:
     """Wait until the processor works with the published reference data. Raises DemoError."""
     began = time.monotonic()
-    while _sum(settings, "auditwire_processor_reference_revision") < 1:
+    while _sum(settings, "auditwire_processor_reference_revision", series="reference") < 1:
         if time.monotonic() - began > 5:
             raise DemoError("the processor does not use the reference data 5 s after they were published: see log/processor.log")
         time.sleep(0.1)

@@ -56,7 +56,7 @@ def _stores(st: State) -> dict[str, str]:
     s3 = {"ADMIN": "admin", "ARCHIVE_SINK": "archive", "EXPORT": "export", "OPERATOR": "operator", "REBUILD": "rebuild"}
     postgres = {
         "ADMIN": "auditwire",
-        **{role.upper(): role for role in ("export", "operator", "reference", "reference_publisher")},
+        **{role.upper(): role for role in ("export", "operator", "reference", "rules", "reference_publisher")},
     }
     env: dict[str, str] = {}
     for part, user in clickhouse.items():

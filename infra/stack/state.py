@@ -28,7 +28,7 @@ CLICKHOUSE_USERS = (
     "analyst_acme",
 )
 S3_IDENTITIES = ("admin", "archive", "rebuild", "export", "reader", "operator")
-POSTGRES_ROLES = ("postgres", "registry", "auditwire", "export", "operator", "reference", "reference_publisher")
+POSTGRES_ROLES = ("postgres", "registry", "auditwire", "export", "operator", "reference", "rules", "reference_publisher")
 
 _PORTS = (
     "postgres",

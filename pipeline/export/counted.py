@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connectors.clickhouse.client import ClickHouseError, Client
-from pipeline.export.producer_queries import CLEAN, HELD, by_partition
+from pipeline.export.producer_queries import CLEAN, by_partition
 from pipeline.export.reading import LIMITS
+from pipeline.export.stored_parts import StoredParts
 from pipeline.export.watermark import Complete
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ KEEP_SECONDS = 10.0
 
 @dataclass
 class Counted:
-    """An answer is kept for some seconds: it counts every event of every tenant. Who waited for one that failed hears the same,
+    """An answer is kept for some seconds: it is about every event of every tenant. Who waited for one that failed hears the same,
     so that a server in trouble is not asked by each of them in turn. Safe from many threads.
 
     Exact as long as nothing deletes events: what will must take them out of the ledger's number too.
@@ -31,6 +32,10 @@ class Counted:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _last: tuple[float, str | None] | None = None
     _failed: tuple[float, ClickHouseError] | None = None
+    _events: StoredParts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._events = StoredParts(self.namespace, self.clickhouse)
 
     def problem(self, complete: Complete, topic_id: str, ends: Mapping[int, int]) -> str | None:
         """None, or what differs and what to do. ``topic_id``, ``ends``: of the ledger. Raises ClickHouseError."""
@@ -51,16 +56,11 @@ class Counted:
         """Up to where the ledger's records end that lie wholly below the pipeline's position: nothing is outstanding there."""
         asked = {"topic_id": topic_id, "ends": by_partition(dict(ends)), "raw": by_partition(dict(complete.raw))}
         once = {"final": 1, "do_not_merge_across_partitions_select_final": 1}  # a row may be there twice until parts are merged
-        rows = self._rows(CLEAN, "ledger_ranges", asked, once)
+        source = f"`{self.namespace}`.ledger_ranges(topic_id={{topic_id:String}})"
+        rows: list[list[int]] = self.clickhouse.rows(CLEAN.replace("{view}", source), asked, **LIMITS, **once)
         clean = {partition: events for partition, _, events in rows}
-        below = {partition: end for partition, end, _ in rows}
-        asked = {"topic_id": complete.marks.topic_id, "raw": by_partition(below)}
-        held = {partition: events for partition, events in self._rows(HELD, "stored_positions", asked, {})}  # noqa: C416
+        held = self._events.below(complete.marks.topic_id, {partition: end for partition, end, _ in rows})
         return difference(clean, {partition: held.get(partition, 0) for partition in clean})
-
-    def _rows(self, sql: str, view: str, asked: Mapping[str, str], more: Mapping[str, int]) -> list[list[int]]:
-        source = f"`{self.namespace}`.{view}(topic_id={{topic_id:String}})"
-        return self.clickhouse.rows(sql.replace("{view}", source), asked, **{**LIMITS, **more})
 
 
 def difference(clean: Mapping[int, int], held: Mapping[int, int]) -> str | None:

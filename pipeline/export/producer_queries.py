@@ -81,9 +81,13 @@ SELECT raw_partition, max(end_offset), sum(clean) FROM {view}
 WHERE kafka_offset < {ends:Array(Int64)}[kafka_partition + 1] AND end_offset <= {raw:Array(Int64)}[raw_partition + 1]
 GROUP BY raw_partition
 """
+THERE = "SELECT toString(table_id), part, count() FROM {view} GROUP BY table_id, part"
+# One number names part and partition, as grouping by two columns costs half as much again.
 HELD = """
-SELECT kafka_partition, count() FROM {view} WHERE processed_raw_offset < {raw:Array(Int64)}[kafka_partition + 1]
-GROUP BY kafka_partition
+SELECT any(part), any(kafka_partition), countIf(processed_raw_offset < {raw:Array(Int64)}[kafka_partition + 1]),
+       max(assumeNotNull(processed_raw_offset))
+FROM {view} WHERE kafka_topic_id = {topic_id:String} AND part IN {parts:Array(String)} AND isNotNull(processed_raw_offset)
+GROUP BY place * 65536 + kafka_partition
 """
 
 

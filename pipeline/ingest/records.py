@@ -58,11 +58,13 @@ class Envelope:
 
     def checked(self, records: list[Record]) -> int:
         """Bytes that they hold in memory. Raises Refusal (413) for one that its topic does not take: it cannot be stored."""
+        held, limits = OBJECT_BYTES * len(records), self.limits
         for record in records:
-            limit, size = self.limits[record.topic], len(record.key) + len(record.value)
+            limit, size = limits[record.topic], len(record.key) + len(record.value)
             if size > limit and self.check_sizes:
                 raise refusal.too_large_for_topic(record.topic, size, limit)
-        return sum(len(record.value) + OBJECT_BYTES for record in records)
+            held += len(record.value)
+        return held
 
     def events(self, mapped: Mapped, entry: Entry) -> list[Record]:
         """Records of the raw topic: functions of the payload and the token, so a retry has the same bytes at any receiver."""

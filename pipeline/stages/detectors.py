@@ -15,7 +15,8 @@ class Detector:
 
     ``secret`` goes, ``before`` and ``after`` are context that stays. ``hints`` are short patterns without anchors of which one
     matches in every text with a finding, whatever stands around it: all texts are searched for them, and for the rest where
-    one was found. ``keep`` are look-alikes as pairs (before, after), at most four: an ``@`` between the two is no finding.
+    one was found. ``keep`` are look-alikes as pairs (before, after), at most four: an ``@`` between the two is no finding. They
+    are taken from left to right, and what one covers is no part of the next.
     """
 
     name: str
@@ -94,7 +95,9 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("slack_token", ("xox[a-z]|xapp-",), r"x(?:ox[a-z](?:\.xox[a-z])?|app-[0-9])-[A-Za-z0-9-]{10,}"),
     Detector("slack_webhook", (r"hooks\.slack\.com",), rf"hooks\.slack\.com(?:{_SLASH}[A-Za-z0-9_+-]+){{2,}}"),
     Detector("gcp_api_key", ("AIza",), rf"AIza{_WORD}{{35}}"),
-    Detector("url_password", (rf":{_SLASH}{{2}}[^\s/:]*:", "%3[Aa]%2[Ff]%2[Ff]"), _AFTER_USER, before=_USER, after=_AT),
+    Detector(
+        "url_password", (rf":{_SLASH}{{2}}[^\s/:]*(?::|%3[Aa])", "%3[Aa]%2[Ff]%2[Ff]"), _AFTER_USER, before=_USER, after=_AT
+    ),
     Detector("authorization", ("(?i:authorization)",), r"[A-Za-z0-9._~+/-]{4,}=*", before=_SCHEME),
     Detector("bearer_token", (r"(?i:bearer)\s",), r"[A-Za-z0-9._~+/-]{24,}=*", before=r"(?i:bearer)\s+"),
     Detector("header_token", ("-(?i:token|key)",), r"[A-Za-z0-9._~+/-]{16,}=*", before=_HEADER),

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, A
 import schemas
 from connectors import avro
 from connectors.postgres.reference import Revisions
+from connectors.series import REFERENCE
 from infra.stack.server import base_environment
 from infra.stack.stack import CHECKOUT
 from pipeline import settings
@@ -43,7 +44,7 @@ def document(risk: str, **tenant: str) -> str:
 def applied(space: Space, text: str) -> str:
     """Apply a document; the number of its revision."""
     dsn = space.settings(settings.Reference).postgres_dsn.get_secret_value()
-    return str(Revisions(dsn, space.name).apply(text, "ana@example.com", "a test")[0].revision)
+    return str(Revisions(dsn, space.name, REFERENCE).apply(text, "ana@example.com", "a test")[0].revision)
 
 
 @pytest.fixture

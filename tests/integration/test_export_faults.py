@@ -20,7 +20,7 @@ from tests.export_service import Running, ask, fetch_all, wait
 from tests.space import Space
 from tests.waiting import until
 
-ROWS = 210_000
+ROWS = 120_000
 LEASE = 3.0
 NARROW: dict[str, Any] = {"format": "jsonl", "columns": ["event_id", "occurred_at", "prompt", "tool_args", "kafka_offset"]}
 GROWTH = 96 << 20

@@ -51,7 +51,7 @@ def tried(service: Running, document: dict[str, Any], folder: Path, *more: str) 
     described.write_text(json.dumps(document))
     command = [sys.executable, "-m", "schemathesis.cli", "run", str(described), "--url", service.url, "--seed", "4"]
     command += ["--header", f"Authorization: Bearer {TOKENS[OLGA]}", "--checks", ",".join(CHECKS), "--no-color"]
-    command += ["--max-examples", "5", "--generation-database", "none", "--continue-on-failure", "--no-shrink", *more]
+    command += ["--max-examples", "3", "--generation-database", "none", "--continue-on-failure", "--no-shrink", *more]
     return subprocess.run(command, cwd=folder, env=base_environment(), text=True, capture_output=True, timeout=240, check=False)
 
 

@@ -34,6 +34,7 @@ READERS = {
     "quarantine": {"operator"},
     "ledger": {"processor", "ledger-sink", "operator"},
     "reference": {"processor", "operator", "reference-publisher"},
+    "rules": {"processor", "operator", "reference-publisher"},
 }
 WRITERS = {
     "raw": {"sdk", "ingest", "export", "operator", "reference-publisher"},
@@ -41,6 +42,7 @@ WRITERS = {
     "quarantine": {"processor", "ingest"},
     "ledger": {"processor"},
     "reference": {"reference-publisher"},
+    "rules": {"reference-publisher"},
 }
 MEMBERS = ("processor", "clickhouse-sink", "archive-sink", "ledger-sink", "operator", "reference-publisher")
 TRANSACTIONAL = ("processor", "reference-publisher")

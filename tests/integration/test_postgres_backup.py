@@ -11,13 +11,17 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from connectors.series import RULES
 from infra.stack import env, install
 from infra.stack.servers.postgres import Postgres
 from tests.references import apply, held, store, worker
 from tests.space import Space
 from tests.waiting import until
 
-TABLES = ("extract_definitions", "extract_jobs", "reference_revisions", "reference_outbox", "schema_migrations")
+TABLES = (
+    *("extract_definitions", "extract_jobs", "schema_migrations"),
+    *("reference_revisions", "reference_outbox", "rules_revisions", "rules_outbox"),
+)
 
 
 def _owner(space: Space) -> str:
@@ -67,6 +71,7 @@ def test_a_restored_database_is_the_one_that_was_dumped(provisioned: Space, tmp_
     with worker(provisioned):
         until(lambda: _published(provisioned, 1), otherwise="the first revision is published")
     apply(provisioned, "demo", "acme")
+    apply(provisioned, "demo", series=RULES)
     before = _everything(provisioned)
     assert all(before.values())
 

@@ -13,6 +13,7 @@ import pytest
 
 import pipeline.__main__ as command_line
 from connectors.postgres import PostgresError
+from connectors.series import REFERENCE
 from pipeline import settings
 from pipeline.reference.publisher import Publisher
 from tests.references import document, store
@@ -32,7 +33,7 @@ def shell(provisioned: Space, monkeypatch: pytest.MonkeyPatch) -> Space:
 
 @pytest.fixture
 def publisher(shell: Space) -> Iterator[Publisher]:
-    one = Publisher(shell.settings(settings.ReferencePublisher))
+    one = Publisher(shell.settings(settings.ReferencePublisher), REFERENCE)
     thread = threading.Thread(target=one.run)
     thread.start()
     yield one

@@ -21,6 +21,7 @@ from connectors.kafka import cluster_of
 from connectors.postgres.reference import Revision
 from connectors.reference_publish import KEPT, PublishError, ReferenceWriter
 from connectors.reference_topic import ReferenceTopicError
+from connectors.series import REFERENCE
 from infra.stack.server import base_environment
 from pipeline import migrate, settings
 from pipeline.reference import publisher
@@ -36,7 +37,8 @@ POINTS = ("read", "begun", "produced", "pointed", "committed", "marked")
 
 def writer(space: Space, transactional: bool = True) -> ReferenceWriter:
     values = space.settings(settings.ReferencePublisher)
-    return ReferenceWriter(cluster_of(dict(values)), values.schema_registry_url, space.name, transactional=transactional)
+    place = (cluster_of(dict(values)), values.schema_registry_url, space.name)
+    return ReferenceWriter(*place, REFERENCE, transactional=transactional)
 
 
 def published(space: Space, number: int) -> bool:
@@ -137,9 +139,9 @@ def test_the_part_says_how_it_is_and_wakes_up_at_once(provisioned: Space) -> Non
                 until(lambda n=n: live.current()[0] == str(n), 20, "the revision is live")  # type: ignore[misc]
                 assert time.monotonic() - begun < 5
         metrics = urllib.request.urlopen(f"{admin}/metrics").read().decode()
-        assert "auditwire_reference_revision 3.0" in metrics
-        assert "auditwire_reference_published_total 3.0" in metrics
-        assert "auditwire_reference_waiting 0.0" in metrics
+        assert 'auditwire_reference_revision{series="reference"} 3.0' in metrics
+        assert 'auditwire_reference_published_total{series="reference"} 3.0' in metrics
+        assert 'auditwire_reference_waiting{series="reference"} 0.0' in metrics
     finally:
         process.terminate()
         code = process.wait(30)
@@ -156,7 +158,7 @@ def _healthy(admin: str) -> bool:
 
 def run(space: Space) -> tuple[Publisher, Callable[[], None]]:
     """A publisher in a thread; call what comes with it to end it."""
-    one = Publisher(space.settings(settings.ReferencePublisher))
+    one = Publisher(space.settings(settings.ReferencePublisher), REFERENCE)
     thread = threading.Thread(target=one.run)
     thread.start()
 
@@ -187,7 +189,7 @@ def test_the_largest_document_that_check_lets_through_goes_through_kafka(provisi
     assert 0.9 * DOCUMENT_BYTES < len(text.encode()) <= DOCUMENT_BYTES
     revision, _ = store(provisioned).apply(text, "ana@example.com", "x" * 2000)
     one = writer(provisioned)
-    one.publish(revision, audit_event(revision, provisioned.name))
+    one.publish(revision, audit_event(revision, provisioned.name, REFERENCE))
     one.close()
     with reader(provisioned) as live:
         live.wait_loaded()
@@ -292,5 +294,7 @@ def test_the_publishers_user_has_no_further_rights(provisioned: Space) -> None:
 
 def test_the_event_is_a_function_of_the_revision(provisioned: Space) -> None:
     revision = apply(provisioned, "demo")
-    assert audit_event(revision, provisioned.name) == audit_event(store(provisioned).history(1)[0], provisioned.name)
-    assert audit_event(revision, "other") != audit_event(revision, provisioned.name)
+    assert audit_event(revision, provisioned.name, REFERENCE) == audit_event(
+        store(provisioned).history(1)[0], provisioned.name, REFERENCE
+    )
+    assert audit_event(revision, "other", REFERENCE) != audit_event(revision, provisioned.name, REFERENCE)

@@ -14,7 +14,7 @@ from infra.stack.servers.kafka import Kafka
 from infra.stack.servers.postgres import Postgres
 from tests.waiting import until
 
-ROLES = ("reference", "reference_publisher")
+ROLES = ("reference", "rules", "reference_publisher")
 USER = "reference-publisher"
 
 

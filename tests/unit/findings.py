@@ -104,6 +104,7 @@ FINDINGS: list[Finding] = [
         "url_password",
         "correct-horse-9",
         "see <https://bob:§@git.example.com/x.git>",
+        "https://bob%3A§@git.example.com/x.git",
         "https:\\/\\/bob:§@example.com\\/x",
     ),
     *_within(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,62 +17,11 @@ from pipeline import dedupe, ledger
 from pipeline.batch import Batch
 from pipeline.dedupe import STEP_US, STEPS, Intervals, State, Verdict
 from pipeline.prints import Prints, prints, stored_sequences
+from tests.plain.memory import Event, Memory
 from tests.processing import batch, bodies, rows
 
 HOURS = 1
 WINDOW = HOURS * STEPS
-
-
-@dataclass(frozen=True)
-class Event:
-    """One event of the model: few distinct values, so that everything collides."""
-
-    identity: int
-    content: int
-    producer: int  # -1: a receiver's event without a sequence
-    sequence: int
-
-
-@dataclass
-class Naive:
-    """The same rules with plain sets and no cleverness."""
-
-    most: int | None = None
-    now: int = -(10**9)
-    floor: int = -(10**9)
-    stored: list[tuple[int, Event]] = field(default_factory=list)
-
-    def judge(self, batch: list[Event], at: int) -> list[str]:
-        self.now = max(self.now, at)
-        horizon = max(self.now - WINDOW, self.floor)
-        window = [event for when, event in self.stored if when >= horizon]
-        before = {(e.producer, e.sequence) for when, e in self.stored if when < horizon and e.producer >= 0}
-        answers, fresh = [], list[Event]()
-        for event in batch:
-            answer = self._one(event, window + fresh, before)
-            answers.append(answer)
-            if answer != "duplicate":
-                fresh.append(event)
-        self.stored += [(self.now, event) for event in fresh]
-        while self.most is not None and len(self._held()) > self.most and min(self._held()) < max(self._held()):
-            self.floor = min(self._held()) + 1
-        return answers
-
-    def _held(self) -> list[int]:
-        return [at for at, _ in self.stored if at >= max(self.now - WINDOW, self.floor)]
-
-    @staticmethod
-    def _one(event: Event, window: list[Event], before: set[tuple[int, int]]) -> str:
-        same = [e for e in window if e.identity == event.identity]
-        if any(e.content == event.content for e in same):
-            return "duplicate"
-        if same:
-            return "conflict"
-        if event.producer < 0:
-            return "new"
-        if (event.producer, event.sequence) in before:
-            return "duplicate"
-        return "conflict" if any((e.producer, e.sequence) == (event.producer, event.sequence) for e in window) else "new"
 
 
 def seen(events: list[Event]) -> Prints:
@@ -125,7 +73,7 @@ BATCHES = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=8), st.sample
 def test_every_answer_is_that_of_the_naive_model_and_a_rebuild_gives_the_same_state(
     history: list[tuple[list[Event], int]], most: int | None
 ) -> None:
-    state, naive, entries, at, start = State(HOURS, most), Naive(most), list[dict[str, Any]](), 1000, 0
+    state, naive, entries, at, start = State(HOURS, most), Memory(HOURS, most), list[dict[str, Any]](), 1000, 0
     for events, passed in history:
         at += passed
         answers, entry = step(state, events, at, start)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import xml.dom.minidom
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from bench import report
 from bench.targets import Target
 
-DATA = json.loads(report.FIGURES.read_text(encoding="utf-8"))
+DATA = report.load()
 PAGE = report.PAGE.read_text(encoding="utf-8")
 PICTURES = report.pictures(DATA)
 

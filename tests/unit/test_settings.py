@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from auditwire._settings import _refuse_misspelt
 from pipeline import settings
 
 KAFKA = {"AUDITWIRE_KAFKA_BOOTSTRAP": "127.0.0.1:9092", "AUDITWIRE_SCHEMA_REGISTRY_URL": "http://127.0.0.1:8081"}
@@ -22,6 +23,12 @@ def test_a_misspelt_name_is_refused_with_the_nearest_one() -> None:
 
 def test_other_parts_settings_are_no_misspellings() -> None:
     settings.load(settings.Processor, {**PROCESSOR, "AUDITWIRE_EXPORT_LISTEN": "127.0.0.1:1", "PATH": "/bin"})
+
+
+def test_the_sdk_takes_none_of_the_services_settings_for_a_misspelling() -> None:
+    """Both may stand in one environment, as `. .auditwire/env` makes it."""
+    for name in sorted(settings.known_names()):
+        _refuse_misspelt({name: ""})
 
 
 def test_missing_settings_are_named_all_at_once() -> None:

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from infra.stack.servers import analysts
 from infra.stack.servers.analysts import Analyst
 
-EXPORT_VIEWS = ("events_of", "stored_positions", "sequences_of", "ledger_ranges")
+EXPORT_VIEWS = ("events_of", "stored_positions", "stored_parts", "sequences_of", "ledger_ranges")
 REBUILT = ("events", "fence", "ledger", "ledger_sequences")
 HEAD = f"""<clickhouse>
   <profiles>

@@ -14,7 +14,7 @@ from psycopg import sql
 from infra.stack import install, state
 from infra.stack.server import HOST, Server, StackError
 
-PART_ROLES = ("export", "operator", "reference", "reference_publisher")
+PART_ROLES = ("export", "operator", "reference", "rules", "reference_publisher")
 DATABASES = {"registry": "registry", "auditwire": "auditwire"}
 
 

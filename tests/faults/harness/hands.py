@@ -17,9 +17,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 import schemas
 from connectors import avro
 from connectors.kafka import SILENT, consumer_config, producer_config
-from connectors.registry import SchemaRegistry
 from pipeline import settings
-from tests.faults.harness.inputs import SUBJECT
+from tests.faults.harness.inputs import frame
 from tests.faults.harness.verdict import fsck, tool
 from tests.faults.harness.world import World, resume
 from tests.processing import batch, rows
@@ -38,9 +37,9 @@ def move(world: World, group: str, topic: str, partition: int, offset: int) -> N
 
 
 def stands(world: World, group: str, topic: str, partition: int) -> int:
-    """What a group has committed."""
+    """What a group has committed; while a killed member's transaction is open, Kafka says so only after its timeout."""
     with closing(Consumer(consumer_config(world.cluster(settings.Migrate), group))) as consumer:
-        (place,) = consumer.committed([TopicPartition(topic, partition)], timeout=30)
+        (place,) = consumer.committed([TopicPartition(topic, partition)], timeout=120)
     return int(place.offset)
 
 
@@ -141,8 +140,7 @@ def newer_schema(world: World, dice: random.Random) -> str:
     """Events with a field that this release does not know; the partition waits for a newer processor and loses nothing."""
     newer = json.loads(schemas.schema_text("audit_event"))
     newer["fields"].append({"name": "of_the_future", "type": "string", "default": ""})
-    with closing(SchemaRegistry(world.direct["AUDITWIRE_SCHEMA_REGISTRY_URL"])) as registry:
-        head = avro.frame(registry.register(SUBJECT, json.dumps(newer)))
+    head = frame(world, json.dumps(newer))
     producer = Producer(producer_config(world.cluster(settings.Migrate)))
     for body in avro.encode(batch(rows(5, dice.randrange(10**12)))):
         producer.produce("audit.raw", head + body + b"\0", partition=0)

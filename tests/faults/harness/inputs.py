@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 import schemas
 from connectors import avro
 from connectors.kafka import producer_config
-from connectors.registry import SchemaRegistry
+from connectors.registry import RegistryError, SchemaRegistry
 from infra.stack.stack import CHECKOUT
 from pipeline import settings
 from tests.faults.harness.world import World
@@ -52,10 +52,22 @@ def cloned_producer(world: World, dice: random.Random) -> str:
     return "two processes, 20 events each"
 
 
+def frame(world: World, schema: str) -> bytes:
+    """The five bytes before every event of that schema. A registry whose database was killed a moment ago is asked again."""
+    deadline = time.monotonic() + 60
+    with closing(SchemaRegistry(world.direct["AUDITWIRE_SCHEMA_REGISTRY_URL"])) as registry:
+        while True:
+            try:
+                return avro.frame(registry.register(SUBJECT, schema))
+            except RegistryError as exc:
+                if exc.status not in (0, 500, 503) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+
 def write_raw(world: World, events: Sequence[dict[str, Any]], schema: str, *, commit: bool) -> None:
     """Events into the raw topic in one transaction, in the frame of that schema; committed ones are claimed."""
-    with closing(SchemaRegistry(world.direct["AUDITWIRE_SCHEMA_REGISTRY_URL"])) as registry:
-        head = avro.frame(registry.register(SUBJECT, schema))
+    head = frame(world, schema)
     names = [field["name"] for field in json.loads(schema)["fields"]]
     bodies = avro.encode(batch(events).select(names), schema)
     config = producer_config(world.cluster(settings.Migrate), transactional_id="audit-faults-input")

@@ -52,6 +52,7 @@ OTHERS = (
     "REFERENCE_",
     "REPLICATION_FACTOR",
     "RETENTION_",
+    "RULES_",
     "S3_",
     "SEALING_KEY",
     "STATE_DIR",
