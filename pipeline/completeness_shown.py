@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.completeness import Completeness, Gap, Loss, Producer
-from pipeline.numbers import Range
+from pipeline.numbers import Range, merged
 
 MOST_PRODUCERS, MOST_GAPS = 1000, 1000
 RECEIVERS = "Events that came through receivers have no numbers: they are covered by pipeline_complete_until only."
@@ -83,7 +83,7 @@ def producer(one: Producer, most_gaps: int = MOST_GAPS) -> dict[str, Any]:
         "standing": one.standing,
         "complete_until": moment(one.bound),
         "gaps": [gap(g) for g in one.gaps[:most_gaps]],
-        "stored": _ranges([*one.seen.stored, *one.seen.late]),
+        "stored": _ranges(merged([*one.seen.stored, *one.seen.late])),
         "quarantined": _ranges(one.seen.quarantined),
         "duplicates": _ranges(one.seen.duplicates),
         "conflicts": _ranges(one.seen.conflicts),

@@ -25,7 +25,7 @@ from pipeline.completeness import (
     judge,
 )
 from pipeline.completeness_rows import Count, Gathered, drops
-from pipeline.completeness_shown import answer, moment, not_known
+from pipeline.completeness_shown import answer, moment, not_known, producer
 from pipeline.export.counted import difference
 from pipeline.numbers import Range, merged, swept, without
 
@@ -207,6 +207,11 @@ def test_a_statement_about_a_tail_is_listed_where_it_matters_and_holds() -> None
     whole = Completeness((judge(seen, Facts(Heartbeat(3, 50, 53), statement), FAR, EXACT),))
     assert [p.statement for p in whole.within(40, 200).producers] == [statement] and whole.within(40, 200).holds
     assert whole.within(0, 50).producers == ()
+
+
+def test_what_is_stored_after_the_pipelines_moment_is_shown_as_one_with_what_was_stored_before() -> None:
+    shown = producer(judge(Seen("p", 0, [(0, 6), (9, 9)], [(7, 8)]), Facts(), FAR, EXACT))
+    assert shown["stored"] == [[0, 9]]
 
 
 def test_what_is_stored_too_late_for_the_readers_does_not_end_a_quarantine() -> None:
