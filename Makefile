@@ -5,6 +5,7 @@ SOURCES := schemas connectors pipeline infra examples tests bench
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE # hundreds of short processes would each compile what they import
 .PHONY: help install fmt check tools test up feed down status demo faults bench bench-page bench-micro bench-profiles bench-sustained bench-e2e bench-export clean
 
 help: ## what there is

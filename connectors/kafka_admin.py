@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -69,7 +69,7 @@ class KafkaAdmin:
                 "AUDITWIRE_REPLICATION_FACTOR >= 3 needs AUDITWIRE_MIN_INSYNC_REPLICAS >= 2: else one broker can lose events"
             )
         existing = self._admin.list_topics(timeout=15).topics
-        done = []
+        done, missing = [], []
         for name, topic in found["topics"].items():
             partitions = int(topic.get("partitions", found["partitions"]))
             config = {k: str(v) for k, v in topic["config"].items()} | {"min.insync.replicas": str(min_insync)}
@@ -81,10 +81,10 @@ class KafkaAdmin:
                     )
                 done += self._align(name, config)
             else:
-                self._created(
-                    self._admin.create_topics([NewTopic(name, partitions, replication, config=config)])[name], f"topic {name}"
-                )
-                done.append(f"topic {name} created with {partitions} partitions")
+                missing.append(NewTopic(name, partitions, replication, config=config))
+        for name, future in self._admin.create_topics(missing).items() if missing else ():
+            self._created(future, f"topic {name}")
+            done.append(f"topic {name} created with {found['topics'][name].get('partitions', found['partitions'])} partitions")
         self._poll(lambda: set(found["topics"]) <= set(self._admin.list_topics(timeout=5).topics), "topics are not visible")
         return done
 
@@ -102,19 +102,23 @@ class KafkaAdmin:
     def acls(self, found: Catalogue) -> list[str]:
         """Create missing ACLs and wait until the brokers obey them (they acknowledge before they do); returns what was done."""
         wanted = {str(b): b for b in bindings(found)}
-        there = self._existing()
+        there = self._existing(wanted.values())
         missing = [b for text, b in wanted.items() if text not in there]
         if missing:
             for future in self._admin.create_acls(missing).values():
                 self._created(future, "ACL")
-            self._poll(lambda: set(wanted) <= self._existing(), "the brokers acknowledged the ACLs but do not apply them")
+            ignored = "the brokers acknowledged the ACLs but do not apply them"
+            self._poll(lambda: set(wanted) <= self._existing(wanted.values()), ignored)
         return [f"{len(missing)} ACLs created"] if missing else []
 
-    def _existing(self) -> set[str]:
-        everything = AclBindingFilter(
-            ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
-        )
-        return {str(b) for b in self._answer(self._admin.describe_acls(everything))}
+    def _existing(self, wanted: Iterable[AclBinding]) -> set[str]:
+        """The ACLs on the resources of ``wanted``: of all others the cluster may have very many."""
+        resources = {(b.restype, b.name, b.resource_pattern_type) for b in wanted}
+        asked = [
+            self._admin.describe_acls(AclBindingFilter(*one, None, None, AclOperation.ANY, AclPermissionType.ANY))
+            for one in resources
+        ]
+        return {str(b) for future in asked for b in self._answer(future)}
 
     def delete_topics(self, names: list[str]) -> None:
         """Delete topics; for tests and for tearing a namespace down by hand. Unknown names are ignored."""
