@@ -61,7 +61,7 @@ def _hold(directory: Path) -> None:
     keep = {k: v for k, v in os.environ.items() if k in ("AUDITWIRE_CACHE_DIR", "JAVA_HOME")}
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "infra.stack.holder", str(directory), str(owner), *space.POOL],
+            [sys.executable, "-m", "infra.stack.holder", str(directory), str(owner), str(len(space.ANALYSED)), *space.POOL],
             env={**base_environment(), **keep},
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
@@ -127,6 +127,20 @@ def new_space(stack: Stack, run_folder: Path) -> Iterator[Callable[[], Space]]:
 
     def make() -> Space:
         made.append(space.claim(stack, run_folder / "spaces"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.drop()
+
+
+@pytest.fixture(scope="session")
+def new_analysed_space(stack: Stack, run_folder: Path) -> Iterator[Callable[[], Space]]:
+    """The same of namespaces that tenants' analysts may read; there are few of them."""
+    made: list[Space] = []
+
+    def make() -> Space:
+        made.append(space.claim(stack, run_folder / "spaces", space.ANALYSED))
         return made[-1]
 
     yield make

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from infra.stack.servers.postgres import Postgres
 from pipeline import settings
 
 POOL = tuple(f"audit_t{i:03}" for i in range(400))  # the stack's users.xml and S3 identities name them, so they are fixed
+ANALYSED = POOL[-24:]  # those that tenants' analysts may read
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -83,15 +84,15 @@ class Space:
         return psycopg.connect(env.postgres_dsn(self.stack.state, "postgres", "postgres"), autocommit=True)
 
 
-def claim(stack: Stack, folder: Path) -> Space:
+def claim(stack: Stack, folder: Path, among: Sequence[str] = POOL) -> Space:
     """A namespace that no other test of this run, in whatever worker, has had."""
-    for name in POOL:
+    for name in among:
         try:
             (stack.directory / "namespaces" / name).mkdir(parents=True)
         except FileExistsError:
             continue
         return Space(stack, name, folder / name)
-    raise RuntimeError(f"all {len(POOL)} test namespaces are used up: make POOL in {__file__} larger")
+    raise RuntimeError(f"all {len(among)} test namespaces are used up: make POOL or ANALYSED in {__file__} larger")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A stack that lives as long as another process: ``python -m infra.stack.holder DIRECTORY PID NAMESPACE…``.
+"""A stack that lives as long as another process: ``python -m infra.stack.holder DIRECTORY PID ANALYSED NAMESPACE…``.
 
 What the tests share. Several test workers use one stack, none of them owns it, and however the run ends, nothing is left.
 """
@@ -19,8 +19,11 @@ from infra.stack.server import StackError
 READY = "ready"
 
 
-def hold(directory: Path, pid: int, namespaces: list[str]) -> int:
-    """Run the servers until process ``pid`` ends, then stop them and remove their data; logs stay."""
+def hold(directory: Path, pid: int, analysed: int, namespaces: list[str]) -> int:
+    """Run the servers until process ``pid`` ends, then stop them and remove their data; logs stay.
+
+    ``analysed``: so many of the namespaces, the last ones, may be read by tenants' analysts.
+    """
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
@@ -28,7 +31,7 @@ def hold(directory: Path, pid: int, namespaces: list[str]) -> int:
     except ProcessLookupError:
         return 0
     try:
-        with Stack(directory, namespaces=namespaces, fast_jvm=True) as stack:
+        with Stack(directory, namespaces=namespaces, analysed=namespaces[-analysed:], fast_jvm=True) as stack:
             state.private(directory / READY, str(os.getpid()))
             while not select.select([watched], [], [], 0.5)[0] and not signal.sigtimedwait(signals, 0):
                 for name in stack.names:
@@ -46,4 +49,4 @@ def hold(directory: Path, pid: int, namespaces: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(hold(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    sys.exit(hold(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]))

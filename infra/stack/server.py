@@ -32,6 +32,7 @@ class Place:
     state: State
     fast_jvm: bool
     namespaces: tuple[str, ...]
+    analysed: tuple[str, ...]
     advertised: dict[str, int] = field(default_factory=dict)
     """Server → port of a proxy in front of it that it is to name to clients (tests)."""
 

@@ -26,7 +26,8 @@ class Stack:
     """``with Stack(directory) as stack:`` starts PostgreSQL, S3, ClickHouse, Kafka and the schema registry and stops them.
 
     ``directory`` keeps data, ports and secrets, so a later start finds everything as it was; ``cache`` keeps downloaded jars.
-    ``names``: only these servers. ``namespaces``: databases and buckets that the least-privileged users may use.
+    ``names``: only these servers. ``namespaces``: databases and buckets that the least-privileged users may use;
+    ``analysed``: those of them that the tenants' analysts may read (default: all).
     ``fast_jvm`` compiles with C1 only: half the start-up CPU, slower at load (leave it off for benchmarks).
     Making a Stack starts nothing: ``env`` and ``state`` of a stack that another process runs can be read from it.
     """
@@ -38,12 +39,15 @@ class Stack:
         *,
         names: Iterable[str] = tuple(servers.ALL),
         namespaces: Iterable[str] = ("audit",),
+        analysed: Iterable[str] | None = None,
         fast_jvm: bool = False,
     ) -> None:
         self.directory = directory.resolve()
         self.names = tuple(names)
         self.state = state.load(self.directory)
-        self.place = Place(self.directory, (cache or default_cache()).resolve(), self.state, fast_jvm, tuple(namespaces))
+        whole = tuple(namespaces)
+        read = whole if analysed is None else tuple(analysed)
+        self.place = Place(self.directory, (cache or default_cache()).resolve(), self.state, fast_jvm, whole, read)
         self.servers: dict[str, Server] = {n: servers.ALL[n](self.place) for n in self.names}
         self.env = env.everything(self.directory, self.state, self.place.namespaces[0])
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -15,8 +15,8 @@ from tests.space import Space
 
 
 @pytest.fixture(scope="module")
-def world(new_space: Callable[[], Space]) -> Space:
-    space = new_space()
+def world(new_analysed_space: Callable[[], Space]) -> Space:
+    space = new_analysed_space()
     analyst_world.insert(space, analyst_world.batch(analyst_world.world()))
     return space
 
@@ -64,9 +64,9 @@ def test_a_range_of_days_skips_by_index(world: Space) -> None:
     assert "occurred_range" in plan and "Granules: 0/" in plan.partition("occurred_range")[2]
 
 
-def test_an_approval_without_an_id_is_found_by_its_call(new_space: Callable[[], Space]) -> None:
+def test_an_approval_without_an_id_is_found_by_its_call(new_analysed_space: Callable[[], Space]) -> None:
     """As GitLab tells approvals: no approval_id, no status."""
-    space = new_space()
+    space = new_analysed_space()
     call = {"session_id": "s", "tool_call_id": "c"}
     events = [
         analyst_world.event("approval.requested", 0, **call),
@@ -78,8 +78,8 @@ def test_an_approval_without_an_id_is_found_by_its_call(new_space: Callable[[], 
         assert client.rows(sql, database=space.name) == [["s/c", "approved", 120, "chi@example.com"]]
 
 
-def test_a_session_that_was_resumed_is_open_again(new_space: Callable[[], Space]) -> None:
-    space = new_space()
+def test_a_session_that_was_resumed_is_open_again(new_analysed_space: Callable[[], Space]) -> None:
+    space = new_analysed_space()
     steps = ("session.started", "session.stopped", "session.resumed")
     events = [analyst_world.event(kind, minute, session_id="s") for minute, kind in enumerate(steps)]
     analyst_world.insert(space, analyst_world.batch(events))

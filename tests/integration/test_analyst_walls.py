@@ -178,8 +178,8 @@ def _closed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def world(new_space: Callable[[], Space]) -> Space:
-    space = new_space()
+def world(new_analysed_space: Callable[[], Space]) -> Space:
+    space = new_analysed_space()
     analyst_world.insert(space, analyst_world.batch(analyst_world.world()))
     with clickhouse(space, "ADMIN") as admin:
         admin.command("CREATE DATABASE IF NOT EXISTS audit_elsewhere")
@@ -255,9 +255,9 @@ def test_views_ask_with_the_rights_of_who_asks(world: Space) -> None:
         assert {row[0] for row in admin.rows(sql, {"d": world.name})} == set(analysts.VIEWS)
 
 
-def test_a_view_with_the_rights_of_its_maker_would_tell(new_space: Callable[[], Space]) -> None:
+def test_a_view_with_the_rights_of_its_maker_would_tell(new_analysed_space: Callable[[], Space]) -> None:
     """Negative control: the same view without INVOKER."""
-    space = new_space()
+    space = new_analysed_space()
     analyst_world.insert(space, analyst_world.batch(analyst_world.world()))
     assert MARK not in _ask(space, "SELECT * FROM tool_calls").text
     with clickhouse(space, "ADMIN") as admin:

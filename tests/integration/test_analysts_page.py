@@ -25,11 +25,11 @@ def _blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def checkout(new_space: Callable[[], Space], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Space]:
+def checkout(new_analysed_space: Callable[[], Space], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Space]:
     """A folder that looks like a checkout after `make up`, with the known events in the table and in the archive."""
     from connectors import manifest, parquet
 
-    space, folder = new_space(), tmp_path_factory.mktemp("checkout")
+    space, folder = new_analysed_space(), tmp_path_factory.mktemp("checkout")
     rows = analyst_world.insert(space, analyst_world.batch(analyst_world.world()))
     archive_bucket.create(space)
     parquet.write(folder / "object", [parquet.columns_of(rows, 0)], {})

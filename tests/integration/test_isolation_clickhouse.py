@@ -21,8 +21,8 @@ def world() -> World:
 
 
 @pytest.fixture(scope="module")
-def space(new_space: Callable[[], Space], world: World) -> Space:
-    made = new_space()
+def space(new_analysed_space: Callable[[], Space], world: World) -> Space:
+    made = new_analysed_space()
     made.provision()
     isolation.store(made, world)
     return made

@@ -67,8 +67,8 @@ ANSWERS: dict[str, list[list[Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def world(new_space: Callable[[], Space]) -> Space:
-    space = new_space()
+def world(new_analysed_space: Callable[[], Space]) -> Space:
+    space = new_analysed_space()
     analyst_world.insert(space, analyst_world.batch(analyst_world.world()))
     return space
 

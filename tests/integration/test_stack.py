@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import boto3
@@ -42,9 +43,9 @@ def clickhouse(stack: Stack) -> ClickHouse:
 
 
 @pytest.fixture
-def events(namespace: Space, clickhouse: ClickHouse) -> str:
+def events(new_analysed_space: Callable[[], Space], clickhouse: ClickHouse) -> str:
     """A database with ten events, half of them of tenant `demo`."""
-    db = namespace.name
+    db = new_analysed_space().name
     clickhouse.query(f"CREATE DATABASE {db}", "admin")
     clickhouse.query(f"CREATE TABLE {db}.events (tenant_id String, n UInt64) ENGINE = MergeTree ORDER BY n", "admin")
     clickhouse.query(

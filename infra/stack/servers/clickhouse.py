@@ -25,7 +25,8 @@ class ClickHouse(Server):
             "log": self.place.directory / "log",
         }
         state.private(home / ".clickhouse-local/config.xml", fill("clickhouse.xml", values))
-        state.private(self.data / "users.xml", clickhouse_users.text(self.secrets, self.place.namespaces, of_tenants))
+        users = clickhouse_users.text(self.secrets, self.place.namespaces, self.place.analysed, of_tenants)
+        state.private(self.data / "users.xml", users)
 
     def command(self) -> list[str]:
         return [sys.executable, clickhouse_child.__file__, str(self.data / "data"), str(self.ports["clickhouse_http"])]

@@ -31,8 +31,11 @@ HEAD = f"""<clickhouse>
 """
 
 
-def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequence[Analyst]) -> str:
-    """The whole file. `ops` is the stack's own user without limits; the others have what their part needs."""
+def text(secrets: Mapping[str, str], namespaces: Sequence[str], analysed: Sequence[str], of_tenants: Sequence[Analyst]) -> str:
+    """The whole file. `ops` is the stack's own user without limits; the others have what their part needs.
+
+    ``analysed``: the namespaces that tenants' analysts may read. Each makes every refusal of theirs 0.6 ms dearer for the server.
+    """
     system = "GRANT SELECT ON system.{}"
     grants = {
         "admin": [
@@ -63,8 +66,8 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], of_tenants: Sequ
         digest = _sha256(secrets[f"clickhouse_{name}"])
         users.append(_user(name, digest, queries, "analyst" if name == "analyst" else "default"))
     for one in of_tenants:
-        queries = [query for n in namespaces for query in analysts.grants(n)]
-        users.append(_user(one.user, one.password_sha256, queries, "analyst", _filters(one.tenant, namespaces)))
+        queries = [query for n in analysed for query in analysts.grants(n)]
+        users.append(_user(one.user, one.password_sha256, queries, "analyst", _filters(one.tenant, analysed)))
     return HEAD + "".join(users) + "  </users>\n</clickhouse>\n"
 
 
