@@ -33,6 +33,8 @@ from pipeline.rules.nodes import (
     pattern_of,
 )
 
+__all__ = ["Tree", "TreeError", "from_json", "to_json"]
+
 
 def to_json(tree: Tree | Value) -> Any:  # noqa: PLR0911, PLR0912
     """Lists, texts, whole numbers and None only, so that it is the same after any JSON codec."""
