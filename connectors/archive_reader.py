@@ -10,6 +10,7 @@ from pathlib import Path
 
 from connectors import manifest, parquet, positions
 from connectors.archive import held_in, object_metadata
+from connectors.deletions import DELETIONS, unit_of
 from connectors.manifest import Manifest, Part
 from connectors.positions import Positions
 from connectors.s3 import Bucket, Missing, Refused
@@ -36,9 +37,13 @@ class Range:
 class ArchivedPartition:
     """One partition of a topic in the archive. ``folder`` takes one object at a time. Methods raise S3Error."""
 
-    def __init__(self, bucket: Bucket, folder: Path, topic: str, topic_id: str, partition: int) -> None:
-        self._bucket, self._copy = bucket, folder / "object.parquet"
+    def __init__(
+        self, bucket: Bucket, folder: Path, topic: str, topic_id: str, partition: int, *, deleted: positions.Units = ()
+    ) -> None:
+        self._bucket, self._copy, self._deleted = bucket, folder / "object.parquet", deleted
         self._where = (topic, topic_id, partition)
+        self.gone: list[Part] = []
+        """What manifests list of the classes and months in ``deleted``: it is not looked for. Filled by `read`."""
         self.complaints: list[Complaint] = []
         self.objects: set[str] = set()
         """Keys of the objects that manifests name, filled by `ranges` and `read`."""
@@ -71,6 +76,9 @@ class ArchivedPartition:
         return whole
 
     def _part(self, of: Manifest, part: Part) -> Positions:
+        if unit_of(part.key) in self._deleted:
+            self.gone.append(part)
+            return positions.empty()
         self.objects.add(part.key)
         try:
             stored = self._bucket.download(part.key, self._copy)
@@ -96,7 +104,7 @@ class ArchivedPartition:
 
 def odd_versions(bucket: Bucket) -> Iterator[Complaint]:
     """Objects with more than one version, and hidden ones: create-only writes never make any. Raises S3Error."""
-    for prefix in (manifest.EVENTS, manifest.RANGES, manifest.PLANS):
+    for prefix in (manifest.EVENTS, manifest.RANGES, manifest.PLANS, DELETIONS):
         versions: dict[str, int] = {}
         for version in bucket.versions(prefix):
             if version.deleted:

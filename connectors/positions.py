@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,49 @@ import pyarrow.compute as pc
 from connectors import avro
 from connectors.writer_schemas import released
 
-POSITION = np.dtype([("offset", "<i8"), ("timestamp", "<i8"), ("stored", "<u8"), ("digest", "<u8"), ("own", "?"), ("raw", "<i8")])
+POSITION = np.dtype(
+    [
+        *(("offset", "<i8"), ("timestamp", "<i8"), ("stored", "<u8"), ("digest", "<u8"), ("own", "?"), ("raw", "<i8")),
+        ("gone", "?"),
+    ]
+)
 """Offset, append time (ms since 1970 UTC), digest as stored beside the event, digest recomputed from its columns in the newest
-schema, whether the stored one is that of these columns, in the newest schema or in the older one they were written with, and
-the offset of the raw record that it was made of (-1: none)."""
+schema, whether the stored one is that of these columns, in the newest schema or in the older one they were written with,
+the offset of the raw record that it was made of (-1: none), and whether it is of a retention class and month that a certificate
+says is deleted."""
 
 Positions = npt.NDArray[np.void]
+Units = Collection[tuple[str, str]]
+"""Retention classes and months (``YYYY-MM``)."""
 
 
-def of(events: pa.RecordBatch, offsets: npt.ArrayLike, timestamps: npt.ArrayLike, stored: npt.ArrayLike) -> Positions:
-    """Positions of events in columns of the newest schema; their digests are computed here, from the columns."""
+def of(
+    events: pa.RecordBatch, offsets: npt.ArrayLike, timestamps: npt.ArrayLike, stored: npt.ArrayLike, deleted: Units = ()
+) -> Positions:
+    """Positions of events in columns of the newest schema; their digests are computed here, from the columns. ``deleted``: what
+    certificates say is deleted.
+    """
     rows = empty(events.num_rows)
     rows["offset"], rows["timestamp"], rows["stored"] = offsets, timestamps, stored
     rows["digest"] = avro.digests(avro.encode(events))
     rows["own"] = _own(events, rows)
     rows["raw"] = raw_offsets(events)
+    rows["gone"] = gone(events, rows["timestamp"], deleted)
     return rows
+
+
+def gone(events: pa.RecordBatch, timestamps: npt.NDArray[np.int64], deleted: Units) -> npt.NDArray[np.bool_]:
+    """Which events are of a class and month in ``deleted``; ``timestamps``: append times, ms since 1970 UTC."""
+    found = np.zeros(events.num_rows, np.bool_)
+    if not deleted or not events.num_rows:
+        return found
+    months = timestamps.astype("datetime64[ms]").astype("datetime64[M]")
+    there = {str(month) for month in np.unique(months)}
+    for retention_class, month in deleted:
+        if month in there:
+            mine = pc.equal(events.column("processed_retention_class"), retention_class).to_numpy(zero_copy_only=False)
+            found |= mine & (months == np.datetime64(month))
+    return found
 
 
 def raw_offsets(events: pa.RecordBatch) -> npt.NDArray[np.int64]:
@@ -54,14 +81,15 @@ def _own(events: pa.RecordBatch, rows: Positions) -> npt.NDArray[np.bool_]:
     return own
 
 
-def of_stored(events: pa.RecordBatch, batch: pa.RecordBatch) -> Positions:
+def of_stored(events: pa.RecordBatch, batch: pa.RecordBatch, deleted: Units = ()) -> Positions:
     """The same from a batch with the columns kafka_offset, kafka_timestamp (ms) and event_digest."""
     timestamps: pa.Array[Any] = batch.column("kafka_timestamp").cast(pa.int64())
-    return of(events, np.asarray(batch.column("kafka_offset")), np.asarray(timestamps), np.asarray(batch.column("event_digest")))
+    offsets, digests = (np.asarray(batch.column(name)) for name in ("kafka_offset", "event_digest"))
+    return of(events, offsets, np.asarray(timestamps), digests, deleted)
 
 
 def empty(rows: int = 0) -> Positions:
-    return np.empty(rows, POSITION)
+    return np.zeros(rows, POSITION)
 
 
 def joined(parts: Iterable[Positions]) -> Positions:

@@ -16,9 +16,10 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BufferedReader
+from datetime import datetime
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import boto3
 from botocore.config import Config
@@ -76,6 +77,15 @@ class Version:
     deleted: bool
 
 
+@dataclass(frozen=True)
+class Locked:
+    """Until when (UTC) a version cannot be deleted, None: not at all; in which mode; ``held``: a legal hold is on it besides."""
+
+    until: datetime | None
+    mode: str
+    held: bool
+
+
 class Bucket:
     """A bucket as one identity. Safe from several threads. ``create_only=False`` lets PUT overwrite: for negative tests only."""
 
@@ -115,13 +125,19 @@ class Bucket:
 
         Raises Exists where the key is taken (nothing is written then), Unavailable (unknown outcome), Refused.
         """
+        with path.open("rb") as body:
+            self._put(key, body, metadata, in_parts=path.stat().st_size > PART_BYTES)
+
+    def create(self, key: str, data: bytes) -> None:
+        """The same of a small object in memory."""
+        self._put(key, BytesIO(data), {}, in_parts=False)
+
+    def _put(self, key: str, body: BufferedReader | BytesIO, metadata: Mapping[str, str], *, in_parts: bool) -> None:
         for attempt in range(CONFLICT_ATTEMPTS):
+            body.seek(0)
             try:
-                with path.open("rb") as body, self._errors("write", key):
-                    if path.stat().st_size > PART_BYTES:
-                        self._put_parts(key, body, metadata)
-                    else:
-                        self._put_whole(key, body, metadata)
+                with self._errors("write", key):
+                    (self._put_parts if in_parts else self._put_whole)(key, body, metadata)
                 return
             except _BusyError:  # another writer of the same key is at work: its outcome decides
                 time.sleep(0.1 * 2**attempt)
@@ -175,6 +191,26 @@ class Bucket:
         with self._errors("delete", key):
             self._s3.delete_object(Bucket=self.name, Key=key, VersionId=version)
 
+    def inspect(self, key: str, version: str) -> tuple[Stored, Locked]:
+        """What the store says about one version, and how it is locked. Raises Missing."""
+        with self._errors("read", key):
+            try:
+                found = self._s3.head_object(Bucket=self.name, Key=key, VersionId=version)
+            except ClientError as exc:
+                if _status(exc) == 404:
+                    raise Missing(f"S3 {self.endpoint}: {self.name}/{key} has no version {version}: list its versions") from exc
+                raise
+        held = found.get("ObjectLockLegalHoldStatus") == "ON"
+        return _stored(key, found), Locked(found.get("ObjectLockRetainUntilDate"), found.get("ObjectLockMode", ""), held)
+
+    def lock(self, key: str, version: str, until: datetime, mode: str) -> None:
+        """Lock one version until then (UTC); the store refuses to shorten a lock. Raises Refused."""
+        with self._errors("lock", key):
+            kind = cast(Literal["COMPLIANCE", "GOVERNANCE"], mode)
+            self._s3.put_object_retention(
+                Bucket=self.name, Key=key, VersionId=version, Retention={"Mode": kind, "RetainUntilDate": until}
+            )
+
     def check(self) -> None:
         """At start-up: the bucket answers, and a second create-only PUT of one key fails, whole and in parts.
 
@@ -204,14 +240,14 @@ class Bucket:
             finally:
                 self._abort(PROBE_KEY, upload)
 
-    def _put_whole(self, key: str, body: BufferedReader, metadata: Mapping[str, str]) -> None:
+    def _put_whole(self, key: str, body: BufferedReader | BytesIO, metadata: Mapping[str, str]) -> None:
         checksum = base64.b64encode(hashlib.file_digest(body, "sha256").digest()).decode()
         body.seek(0)
         self._s3.put_object(
             Bucket=self.name, Key=key, Body=body, ChecksumSHA256=checksum, Metadata=dict(metadata), **self._condition
         )
 
-    def _put_parts(self, key: str, body: BufferedReader, metadata: Mapping[str, str]) -> None:
+    def _put_parts(self, key: str, body: BufferedReader | BytesIO, metadata: Mapping[str, str]) -> None:
         made = self._s3.create_multipart_upload(Bucket=self.name, Key=key, ChecksumAlgorithm="SHA256", Metadata=dict(metadata))
         upload, parts = made["UploadId"], list[dict[str, Any]]()
         try:

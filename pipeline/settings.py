@@ -50,6 +50,9 @@ def setting(name: str, doc: str, default: Any = ...) -> Any:
     return Field(default, validation_alias=PREFIX + name, description=doc)
 
 
+LOCK_MODE: Literal["GOVERNANCE", "COMPLIANCE"] = setting("OBJECT_LOCK_MODE", "Object lock of the archive bucket.", "GOVERNANCE")
+
+
 class Common(BaseModel):
     """Where the servers are: the same for all parts."""
 
@@ -114,6 +117,13 @@ class Ingest(Common, Sealing):
         "Most bytes of what waits there for Kafka; more is a 503. What Kafka refuses for good may take as many again.",
         1 << 30,
     )
+
+
+PUBLIC_KEYS: str = setting(
+    "RETENTION_PUBLIC_KEYS",
+    "Public keys of deletion certificates, comma separated, older ones too (`auditwired retention key` prints it).",
+    "",
+)
 
 
 class Retention(BaseModel):
@@ -301,9 +311,7 @@ class Migrate(Common, ClickHouse, Archive, Extracts):
     s3_secret_access_key: SecretStr = setting("ADMIN_S3_SECRET_ACCESS_KEY", "Its secret.")
     replication_factor: int = setting("REPLICATION_FACTOR", "Copies of each topic; 3 or more needs min.insync.replicas 2.", 3)
     min_insync_replicas: int = setting("MIN_INSYNC_REPLICAS", "Copies that must have a record before it is acknowledged.", 2)
-    object_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = setting(
-        "OBJECT_LOCK_MODE", "Default object lock of the archive bucket.", "GOVERNANCE"
-    )
+    object_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = LOCK_MODE
     object_lock_days: int = setting("OBJECT_LOCK_DAYS", "Its length in days.", 365)
 
 
@@ -321,6 +329,7 @@ class Operator(Common, ClickHouse, Archive, Sealing):
     )
     s3_access_key_id: str = setting("OPERATOR_S3_ACCESS_KEY_ID", "S3 key: reads the archive bucket.")
     s3_secret_access_key: SecretStr = setting("OPERATOR_S3_SECRET_ACCESS_KEY", "Its secret.")
+    public_keys: str = PUBLIC_KEYS
 
 
 class Rebuild(BaseModel):
@@ -336,6 +345,32 @@ class Rebuild(BaseModel):
     clickhouse_password: SecretStr = setting("REBUILD_CLICKHOUSE_PASSWORD", "Its password.")
     s3_access_key_id: str = setting("REBUILD_S3_ACCESS_KEY_ID", "S3 key: reads the archive bucket and adds objects to it.")
     s3_secret_access_key: SecretStr = setting("REBUILD_S3_SECRET_ACCESS_KEY", "Its secret.")
+
+
+class RetentionRuns(Common, ClickHouse, Archive):
+    """`auditwired retention`: plans deletions and carries them out. Not used by any running part."""
+
+    kafka_username: str = setting(
+        "RETENTION_KAFKA_USERNAME", "Kafka user: sees the sinks' offsets, writes raw for its audit events.", "retention"
+    )
+    kafka_password: SecretStr = setting("RETENTION_KAFKA_PASSWORD", "Its password.")
+    clickhouse_user: str = setting(
+        "RETENTION_CLICKHOUSE_USER",
+        "ClickHouse user: reads positions, classes and digests of events, drops partitions, adds to the table `deletions`.",
+        "retention",
+    )
+    clickhouse_password: SecretStr = setting("RETENTION_CLICKHOUSE_PASSWORD", "Its password.")
+    postgres_dsn: SecretStr = setting("RETENTION_POSTGRES_DSN", "PostgreSQL with the rules: reads revisions, nothing else.")
+    s3_access_key_id: str = setting(
+        "RETENTION_S3_ACCESS_KEY_ID",
+        "S3 key: reads the archive bucket, deletes and locks versions below events/, adds objects below deletions/.",
+    )
+    s3_secret_access_key: SecretStr = setting("RETENTION_S3_SECRET_ACCESS_KEY", "Its secret.")
+    signing_key: SecretStr = setting(
+        "RETENTION_SIGNING_KEY", "Ed25519 key of deletion certificates: 32 random bytes in base64, or PEM."
+    )
+    public_keys: str = PUBLIC_KEYS
+    object_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = LOCK_MODE
 
 
 PARTS: dict[str, type[Common]] = {
@@ -355,6 +390,7 @@ ALL: dict[str, type[BaseModel]] = {
     "reference": Reference,
     "rules": Rules,
     "rebuild": Rebuild,
+    "retention": RetentionRuns,
 }
 
 S = TypeVar("S", bound=BaseModel)

@@ -48,6 +48,7 @@ class Space:
             "AUDITWIRE_OPERATOR_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "operator", self.name),
             "AUDITWIRE_REFERENCE_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "reference", self.name),
             "AUDITWIRE_RULES_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "rules", self.name),
+            "AUDITWIRE_RETENTION_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "retention", self.name),
             "AUDITWIRE_REFERENCE_PUBLISHER_POSTGRES_DSN": env.postgres_dsn(self.stack.state, "reference_publisher", self.name),
         }
         with self._postgres() as db:

@@ -35,7 +35,8 @@ def session(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 def apply(dsn: str) -> list[str]:
     """Run the migrations that the database has not seen yet, as its owner; returns what was done. Safe to repeat and to race.
 
-    Needs roles ``export``, ``operator``, ``reference``, ``rules`` and ``reference_publisher`` to exist: grants go to them.
+    Needs roles ``export``, ``operator``, ``reference``, ``rules``, ``reference_publisher`` and ``retention`` to exist: grants go
+    to them.
     Raises PostgresError; then nothing was changed.
     """
     done = []

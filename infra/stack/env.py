@@ -9,6 +9,7 @@ from infra.stack import state
 from infra.stack.server import HOST
 from infra.stack.servers.s3 import bucket
 from infra.stack.state import State
+from pipeline.retention.certificate import SigningKey, public_text
 
 
 def everything(directory: Path, st: State, namespace: str) -> dict[str, str]:
@@ -30,6 +31,8 @@ def _common(st: State, namespace: str) -> dict[str, str]:
         "AUDITWIRE_S3_BUCKET": bucket(namespace, "archive"),
         "AUDITWIRE_S3_EXTRACT_BUCKET": bucket(namespace, "extracts"),
         "AUDITWIRE_SEALING_KEY": st.secrets["sealing_key"],
+        "AUDITWIRE_RETENTION_SIGNING_KEY": st.secrets["retention_signing_key"],
+        "AUDITWIRE_RETENTION_PUBLIC_KEYS": public_text(SigningKey(st.secrets["retention_signing_key"]).public),
         "AUDITWIRE_REPLICATION_FACTOR": "1",
         "AUDITWIRE_MIN_INSYNC_REPLICAS": "1",
         "AUDITWIRE_EXPORT_SETTLE_SECONDS": "1",
@@ -52,12 +55,14 @@ def _stores(st: State) -> dict[str, str]:
         "EXPORT": "export",
         "OPERATOR": "operator",
         "REBUILD": "rebuild",
+        "RETENTION": "retention",
     }
-    s3 = {"ADMIN": "admin", "ARCHIVE_SINK": "archive", "EXPORT": "export", "OPERATOR": "operator", "REBUILD": "rebuild"}
-    postgres = {
-        "ADMIN": "auditwire",
-        **{role.upper(): role for role in ("export", "operator", "reference", "rules", "reference_publisher")},
+    s3 = {
+        "ADMIN": "admin",
+        "ARCHIVE_SINK": "archive",
+        **{name.upper(): name for name in ("export", "operator", "rebuild", "retention")},
     }
+    postgres = {"ADMIN": "auditwire", **{role.upper(): role for role in state.PART_ROLES}}
     env: dict[str, str] = {}
     for part, user in clickhouse.items():
         env[f"AUDITWIRE_{part}_CLICKHOUSE_USER"] = user

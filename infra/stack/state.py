@@ -14,21 +14,23 @@ from typing import Any
 from infra.stack import ports
 
 PARTS = ("ingest", "processor", "clickhouse-sink", "archive-sink", "ledger-sink", "export", "reference-publisher", "lag-exporter")
-KAFKA_USERS = ("admin", "sdk", *PARTS, "operator")
+KAFKA_USERS = ("admin", "sdk", *PARTS, "operator", "retention")
 CLICKHOUSE_USERS = (
     "ops",
     "admin",
     "sink",
     "ledger_sink",
     "rebuild",
+    "retention",
     "export",
     "operator",
     "analyst",
     "analyst_demo",
     "analyst_acme",
 )
-S3_IDENTITIES = ("admin", "archive", "rebuild", "export", "reader", "operator")
-POSTGRES_ROLES = ("postgres", "registry", "auditwire", "export", "operator", "reference", "rules", "reference_publisher")
+S3_IDENTITIES = ("admin", "archive", "rebuild", "retention", "export", "reader", "operator")
+PART_ROLES = ("export", "operator", "reference", "rules", "reference_publisher", "retention")
+POSTGRES_ROLES = ("postgres", "registry", "auditwire", *PART_ROLES)
 
 _PORTS = (
     "postgres",
@@ -46,7 +48,7 @@ _SECRETS = (
     *(f"s3_{i}" for i in S3_IDENTITIES),
     *(f"postgres_{r}" for r in POSTGRES_ROLES),
     *("jwt_volume", "jwt_volume_read", "jwt_filer", "jwt_filer_read"),
-    *("ingest_token", "export_token", "sealing_key"),
+    *("ingest_token", "export_token", "sealing_key", "retention_signing_key"),
 )
 
 
@@ -61,7 +63,11 @@ class State:
 
 def _secret(name: str) -> str:
     raw = secrets.token_bytes(32)
-    return base64.b64encode(raw).decode() if name == "sealing_key" else base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return (
+        base64.b64encode(raw).decode()
+        if name in ("sealing_key", "retention_signing_key")
+        else base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    )
 
 
 def load(directory: Path) -> State:

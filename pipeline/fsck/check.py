@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from connectors import kafka_marks, manifest, positions
+import numpy as np
+
+from connectors import deletions, kafka_marks, manifest, positions
 from connectors.archive_reader import ArchivedPartition, odd_versions
 from connectors.avro import DecodeError
 from connectors.clickhouse.client import ClickHouseError, Client
@@ -28,13 +30,18 @@ from pipeline.fsck.findings import Finding, PartitionReport, Report
 from pipeline.fsck.ledger import Book, Tally, quarantine
 from pipeline.fsck.sources import CleanTopic, Windows
 from pipeline.fsck.tables import LedgerTables, Mirror
+from pipeline.retention import deleted
+from pipeline.retention.certificate import CertificateError, PublicKeys
 
 
 class ScopeError(Exception):
     """What was asked for does not exist."""
 
 
-UNREACHABLE = (ReadError, RegistryError, ClickHouseError, S3Error, kafka_marks.MarksError, ScopeError, DecodeError, TopicError)
+UNREACHABLE = (
+    *(ReadError, RegistryError, ClickHouseError, S3Error, kafka_marks.MarksError, ScopeError, DecodeError, TopicError),
+    CertificateError,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Control:
     objects: bool = True
     elsewhere: bool = True
     own_ends: bool = True
+    certificates: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,8 @@ class Checker:
         self._registry = self._stack.enter_context(closing(SchemaRegistry(values.schema_registry_url)))
         secret = values.s3_secret_access_key.get_secret_value()
         self._bucket = Bucket(values.s3_endpoint, values.s3_region, values.s3_bucket, values.s3_access_key_id, secret)
+        self._keys = PublicKeys.of(values.public_keys)
+        self._deletions = deleted.Deletions()
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditwire-fsck-")))
 
     def __enter__(self) -> Checker:
@@ -112,6 +122,9 @@ class Checker:
             for name in ("clickhouse", "archive")
         }
         self._topic_id = marks["archive"].topic_id
+        if self._control.certificates:
+            self._deletions = deleted.load(self._bucket, self._namespace, self._keys)
+            report.add(_odd(self._deletions))
         self._done = {name: found.ends for name, found in marks.items()}
         with PartitionReader(self._cluster, f"{self._namespace}-operator") as reader:
             known = reader.partitions(self.topic)
@@ -156,19 +169,26 @@ class Checker:
         made = PartitionReport(
             partition, place, scope.since, max(scope.since, *ends.values()), low, end, done["clickhouse"], done["archive"]
         )
-        topic = CleanTopic(reader, self._registry, self.topic, partition)
-        archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, partition)
+        made.deleted = self._deletions.of(self._topic_id, partition)[0]
+        gone = self._deletions.units
+        topic = CleanTopic(reader, self._registry, self.topic, partition, gone)
+        archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, partition, deleted=gone)
         around = self._neighbours(made, reader) if self._control.ledger else (None, None)
         book = self._book(report, made, reader, must, around) if self._control.ledger else None
         names = self._stores() if low > scope.since else ["the topic"]
         tallies = {} if book is None else {name: Tally(book, place) for name in names}
-        self._walk(report, made, Sides(topic, archived, tallies, ends), scope.window)
+        seen = self._walk(report, made, Sides(topic, archived, tallies, ends), scope.window)
+        whole = scope.since == 0 and scope.until is None
+        certified = self._deletions.of(self._topic_id, partition)
         if book is not None:
-            self._balanced(report, made, tallies, (book.until(around[0]), book.since(around[1])))
+            left = (certified[0] - seen[0], (certified[1] - seen[1]) % 2**64)
+            missing = left if whole else None if certified[0] else (0, 0)
+            self._balanced(report, made, tallies, (book.until(around[0]), book.since(around[1])), missing)
             if self._control.quarantine and made.since == 0:
                 self._quarantined(report, made, book)
         made.differences += report.add(topic.findings)
         if self._control.archive:
+            made.differences += report.add(_certified(place, archived, certified)) if whole else 0
             made.differences += report.add(Finding(c.kind, c.key, c.text) for c in archived.complaints)
         objects |= archived.objects
         return made
@@ -206,7 +226,8 @@ class Checker:
 
     def _neighbours(self, made: PartitionReport, reader: PartitionReader) -> Neighbours:
         topic = CleanTopic(reader, self._registry, self.topic, made.partition)
-        archived = ArchivedPartition(self._bucket, self._folder, self.topic, self._topic_id, made.partition)
+        where = (self.topic, self._topic_id, made.partition)
+        archived = ArchivedPartition(self._bucket, self._folder, *where, deleted=self._deletions.units)
         place: dict[str, str | int] = {"topic_id": self._topic_id, "partition": made.partition}
         stores: list[Source] = [
             lambda start, end: sources.clickhouse(self._clickhouse, self._namespace, place, start, end),
@@ -214,9 +235,16 @@ class Checker:
         ]
         return neighbours(topic.pieces, stores, (made.since, made.until), (made.log_start, made.topic_end))
 
-    def _balanced(self, report: Report, made: PartitionReport, tallies: dict[str, Tally], edges: tuple[int, int | None]) -> None:
+    def _balanced(
+        self,
+        report: Report,
+        made: PartitionReport,
+        tallies: dict[str, Tally],
+        edges: tuple[int, int | None],
+        gone: tuple[int, int] | None,
+    ) -> None:
         whole = made.until == made.topic_end or edges[1] is None
-        found = dict.fromkeys(finding for tally in tallies.values() for finding in tally.end(whole, *edges))
+        found = dict.fromkeys(finding for tally in tallies.values() for finding in tally.end(whole, *edges, gone))
         made.differences += report.add(found)
         if made.since > 0 and tallies:
             made.ledger_records = min(tally.compared for tally in tallies.values())
@@ -229,7 +257,8 @@ class Checker:
             with closing(sources.rejects(reader, topic, made.partition, begins, end)) as rejects:
                 made.differences += report.add(quarantine(book, f"{topic}[{made.partition}]", rejects, begins))
 
-    def _walk(self, report: Report, made: PartitionReport, sides: Sides, step: int) -> None:
+    def _walk(self, report: Report, made: PartitionReport, sides: Sides, step: int) -> tuple[int, int]:
+        """Compares; how many events the topic still has that certificates say are deleted, and the sum of their digests."""
         since, until = made.since, made.until
         place: dict[str, str | int] = {"topic_id": self._topic_id, "partition": sides.topic.partition}
         with ExitStack() as stack:
@@ -237,12 +266,14 @@ class Checker:
                 Windows(stack.enter_context(closing(pieces)))
                 for pieces in (
                     sides.topic.pieces(max(since, made.log_start), until),
-                    sources.clickhouse(self._clickhouse, self._namespace, place, since, sides.ends["clickhouse"]),
+                    sources.clickhouse(
+                        self._clickhouse, self._namespace, place, since, sides.ends["clickhouse"], deleted=self._deletions.units
+                    ),
                     sources.archive(sides.archived, since, sides.ends["archive"]),
                 )
             )
             stores = {"clickhouse": clickhouse, "archive": archive}
-            self._windows(report, made, sides, (log, {name: stores[name] for name in self._stores()}), step)
+            return self._windows(report, made, sides, (log, {name: stores[name] for name in self._stores()}), step)
 
     def _windows(
         self,
@@ -251,8 +282,9 @@ class Checker:
         sides: Sides,
         places: tuple[Windows, dict[str, Windows]],
         step: int,
-    ) -> None:
+    ) -> tuple[int, int]:
         (log, stores), at, until = places, made.since, made.until
+        count, checksum = 0, 0
         while at < until:
             below = at < made.log_start
             here = [name for name in stores if sides.ends[name] > at]
@@ -260,11 +292,15 @@ class Checker:
             held = {name: stores[name].take(at) for name in here}
             reference, found = window(made.place, None if below else log.take(at), held)
             made.events += len(reference)
+            if not below:
+                gone = positions.written(reference[reference["gone"]])
+                count, checksum = count + len(gone), (checksum + int(gone.sum(dtype=np.uint64))) % 2**64
             made.differences += report.add(found)
             for name, tally in sides.tallies.items():
                 one = positions.first_of_each(held.get(name, positions.empty())) if below else reference
                 tally.feed(name if below else "the topic", one["offset"], one["raw"], positions.written(one))
             self._tell(f"{made.place} {at} of {until}")
+        return count, checksum
 
     def _objects(self, partitions: list[PartitionReport], scope: Scope, listed: set[str]) -> Iterator[Finding]:
         """What is wrong in the bucket besides the events; of what was not asked for nothing."""
@@ -281,7 +317,27 @@ class Checker:
                 yield Finding(complaint.kind, complaint.key, complaint.text)
         for key in self._bucket.keys(manifest.EVENTS):
             named = manifest.object_of(key)
-            if named is None and whole:
+            if named is not None and deletions.unit_of(key) in self._deletions.units and (whole or inside(named)):
+                yield Finding("not_deleted", key, "a certificate says that its class and month is deleted")
+            elif named is None and whole:
                 yield Finding("unknown_object", key, "its name is not one that the archive sink gives")
             elif named is not None and key not in listed and inside(named) and named.end <= bounds[named.partition][1]:
                 yield Finding("stray_object", key, "no manifest lists it")
+
+
+def _odd(found: deleted.Deletions) -> Iterator[Finding]:
+    """What keeps a file about a deletion from counting."""
+    for key, text in found.bad.items():
+        yield Finding("bad_certificate", key, text)
+    for unit, intent in found.begun.items():
+        key = deletions.Place(unit.retention_class, unit.month, deletions.INTENT).key
+        text = f"{intent.events} events, decided by {intent.by}: `auditwired retention run` finishes it"
+        yield Finding("deletion_unfinished", key, text)
+
+
+def _certified(place: str, archived: ArchivedPartition, certified: tuple[int, int]) -> Iterator[Finding]:
+    """What manifests list of deleted classes and months is what certificates say."""
+    listed = sum(part.count for part in archived.gone), sum(part.checksum for part in archived.gone) % 2**64
+    if listed != certified:
+        text = f"manifests list {listed[0]} events of deleted classes and months ({listed[1]:016x}), certificates {certified[0]}"
+        yield Finding("certified_differs", place, f"{text} ({certified[1]:016x})")

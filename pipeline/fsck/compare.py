@@ -36,8 +36,8 @@ def window(place: str, topic: Positions | None, stores: Mapping[str, Positions])
 def _store(name: str, store: Positions, reference: Positions, known: bool) -> Iterator[tuple[str, str, Offsets]]:
     once = positions.first_of_each(store)
     yield "stored_twice", f"in {name}", _repeated(store["offset"])
-    # The one place where deletion certificates would enter: delivered = stored + certified deleted. Nothing is deleted yet.
-    yield f"missing_in_{name}", "", np.setdiff1d(reference["offset"], store["offset"])
+    yield f"missing_in_{name}", "", np.setdiff1d(reference["offset"][~reference["gone"]], store["offset"])
+    yield "not_deleted", f"in {name}", once["offset"][once["gone"]]
     here = np.isin(once["offset"], reference["offset"])
     if known:
         yield "not_in_topic", f"in {name}", once["offset"][~here]

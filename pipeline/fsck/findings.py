@@ -26,6 +26,10 @@ KINDS: dict[str, str] = {
     "unknown_object": "an object whose name is not one of the archive's",
     "extra_version": "an object was overwritten",
     "hidden_object": "an object was deleted (a delete marker hides it)",
+    "not_deleted": "a certificate says that the class and month is deleted, and a store has events of it",
+    "bad_certificate": "a file below deletions/ is not signed by a known key, or not what its name says: it counts for nothing",
+    "deletion_unfinished": "a retention run was begun and has not ended: it has an intent, and no certificate",
+    "certified_differs": "what is gone of a partition is not what certificates say, by count or by checksum",
     "ledger_equation": "a ledger record in which read is not clean + quarantined + duplicates, or ranges with an overlap or gap",
     "ledger_differs": "the clean events of a transaction are not those that the ledger counted",
     "quarantine_differs": "the quarantine topic does not hold what the ledger counted as quarantined, or as replayed",
@@ -76,6 +80,8 @@ class PartitionReport:
     ledger_end: int = 0
     ledger_tables: int = 0
     """Offset in the ledger topic up to which its tables are compared."""
+    deleted: int = 0
+    """Events of the partition that certificates say were deleted."""
     ledger_cut: int | None = None
     """Transactions of which only a part lies in what was asked for; None where everything was."""
 
@@ -104,6 +110,8 @@ class PartitionReport:
                 f"\n  of {self.read} raw records {self.clean} became clean, {self.quarantined} were quarantined,"
                 f" {self.duplicates} were duplicates"
             )
+        if self.deleted:
+            text += f"\n  {self.deleted} events were deleted at the end of their time, with certificates"
         if self.lost_before_processing:
             text += f"\n  Kafka deleted {self.lost_before_processing} raw records before they were processed: they are lost"
         waiting = self.waiting()

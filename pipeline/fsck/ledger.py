@@ -170,8 +170,12 @@ class Tally:
             self._names.append(where)
         self._where[number] = self._names.index(where)
 
-    def end(self, whole: bool, before: int = -1, behind: int | None = None) -> list[Finding]:
-        """No more events; ``whole``: they were all that the clean topic holds. Returns every finding.
+    def end(
+        self, whole: bool, before: int = -1, behind: int | None = None, gone: tuple[int, int] | None = (0, 0)
+    ) -> list[Finding]:
+        """No more events; ``whole``: they were all that the clean topic holds. ``gone``: how many of the ledger's events are not
+        here because they were deleted, and the sum modulo 2^64 of their digests; None: some were, and how many of these is not
+        known. Returns every finding.
 
         Only of part of a partition: ``before`` is the number of the record that the event before the part belongs to, ``behind``
         that of the one behind it. What lies between them must be here in full.
@@ -185,7 +189,12 @@ class Tally:
         if behind is not None:
             due = numbers < behind
         inside = due & (numbers > before)
-        self.findings += self.differing(np.flatnonzero(inside))
+        short = inside & (self._have < entries["clean"])
+        if gone is None:
+            inside &= ~short
+        elif gone != (0, 0):
+            self.findings += self._deleted(np.flatnonzero(short), gone)
+        self.findings += self.differing(np.flatnonzero(inside if gone == (0, 0) else inside & ~short))
         self.compared, self.cut = int(inside.sum()), int(((self._have > 0) & ~inside).sum())
         return self.findings
 
@@ -194,6 +203,19 @@ class Tally:
         entries = self._book.entries[numbers]
         differs = (self._have[numbers] != entries["clean"]) | (self._sum[numbers] != entries["checksum"])
         return [self._differs(one) for one in numbers[differs].tolist()]
+
+    def _deleted(self, short: npt.NDArray[np.int64], gone: tuple[int, int]) -> Iterator[Finding]:
+        """Transactions that lack events, all together against what was deleted: no certificate says of which it was."""
+        entries = self._book.entries[short]
+        count = int((entries["clean"] - self._have[short]).sum())
+        checksum = int((entries["checksum"] - self._sum[short]).sum(dtype=np.uint64))
+        if (count, checksum) != gone:
+            where = ", ".join(self._names) or "the topic"
+            text = (
+                f"{count} clean events of the ledger are not in {where} (checksum {checksum:016x}); of those that only the stores"
+            )
+            text += f" had, certificates say that {gone[0]} were deleted ({gone[1] % 2**64:016x})"
+            yield Finding("certified_differs", self._place, text)
 
     def _differs(self, one: int) -> Finding:
         entry, have = self._book.entries[one], int(self._have[one])

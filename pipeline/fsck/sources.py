@@ -54,6 +54,8 @@ class CleanTopic:
     registry: Schemas
     topic: str
     partition: int
+    deleted: positions.Units = ()
+    """What certificates say is deleted: the topic may have it longer than the stores."""
     findings: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,8 @@ class CleanTopic:
         bodies = [(record.value or b"")[5:] for record in new]
         found = positions.empty(len(new))
         try:
-            found["raw"] = positions.raw_offsets(avro.decode(bodies, schemas.schema_text("audit_event"))) if bodies else ()
+            events = avro.decode(bodies, schemas.schema_text("audit_event")) if bodies else avro.empty()
+            found["raw"] = positions.raw_offsets(events)
         except avro.DecodeError:
             yield from self._older(records)
             return
@@ -84,6 +87,7 @@ class CleanTopic:
         found["timestamp"] = [record.timestamp for record in new]
         found["stored"] = found["digest"] = avro.digests(bodies)
         found["own"] = True
+        found["gone"] = positions.gone(events, found["timestamp"], self.deleted)
         yield found
         yield from self._older(other)
 
@@ -98,7 +102,7 @@ class CleanTopic:
         offsets, times = [record.offset for record in records], [record.timestamp for record in records]
         try:
             rows = self._decoder.rows(Chunk(self.partition, offsets, times, [record.value for record in records]))
-            yield positions.of(rows.columns, rows.offsets, rows.timestamps, rows.digests)
+            yield positions.of(rows.columns, rows.offsets, rows.timestamps, rows.digests, self.deleted)
         except UnreadableError as exc:
             if len(records) > 1:
                 for record in records:
@@ -108,15 +112,17 @@ class CleanTopic:
             self.findings.append(Finding("unreadable_in_topic", place, str(exc), offsets[0], offsets[0]))
 
 
-def clickhouse(client: Client, database: str, place: Mapping[str, str | int], start: int, end: int) -> Pieces:
-    """``place``: topic_id and partition. Raises ClickHouseError.
+def clickhouse(
+    client: Client, database: str, place: Mapping[str, str | int], start: int, end: int, *, deleted: positions.Units = ()
+) -> Pieces:
+    """``place``: topic_id and partition. ``deleted``: what certificates say is deleted. Raises ClickHouseError.
 
     Each answer is read to its end at once: the server gives up one that waits for slower places (http_send_timeout, 30 s).
     """
     for begin in range(start, end, CLICKHOUSE_WINDOW):
         stop = min(begin + CLICKHOUSE_WINDOW, end)
         batches = read_events(client, database, WHERE_RANGE, {**place, "start": begin, "end": stop})
-        yield stop, positions.joined([positions.of_stored(events_only(batch), batch) for batch in batches])
+        yield stop, positions.joined([positions.of_stored(events_only(batch), batch, deleted) for batch in batches])
 
 
 def archive(partition: ArchivedPartition, start: int, end: int) -> Pieces:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from connectors import positions
 from connectors.archive import Archive
 from connectors.archive_reader import ArchivedPartition, Range, odd_versions
 from connectors.archive_restore import check, manifest_of
 from connectors.clickhouse.store import WHERE_RANGE, events_only, read_events
+from connectors.deletions import kept
 from connectors.kafka_read import PartitionReader
 from connectors.manifest import Manifest, Part, place_of, stem_of
 from connectors.partitions import Chunk
@@ -107,7 +109,18 @@ class Maker:
     def _damaged(self, one: Range) -> Manifest | None:
         """Its manifest, where an object of it is gone."""
         found = manifest_of(self._servers.bucket, one)
-        return found if any(self._servers.bucket.head(part.key) is None for part in found.parts) else None
+        wanted = kept(found, self._servers.deleted).parts
+        if not any(self._servers.bucket.head(part.key) is None for part in wanted):
+            return None
+        if wanted != found.parts:
+            raise self._deleted(one.start, one.end)
+        return found
+
+    def _deleted(self, start: int, end: int) -> RebuildError:
+        return RebuildError(
+            f"{self.place} {start}..{end}: events of it were deleted with a certificate, so the range cannot be made again as it "
+            "was: nothing was written; see docs/retention.md"
+        )
 
     def refuse_hidden(self, since: int, until: int) -> None:
         """Raises RebuildError where something is only hidden by a delete marker: what is behind it is the original."""
@@ -134,7 +147,7 @@ class Maker:
         source = "the clean topic" if low <= one.start else "ClickHouse"
         if low > one.start and one.manifest is None and self._accounted:
             Accounts(self._servers, self._reader, self._partition).refuse_other(one.start, one.end)
-        rows = self._of_topic(one) if low <= one.start else self._of_clickhouse(one)
+        rows = self._checked(one, self._of_topic(one) if low <= one.start else self._of_clickhouse(one))
         standing = one.start if one.manifest is None else one.end
         if one.manifest is not None:
             self._expected = {part.key: part for part in one.manifest.parts if self._servers.bucket.head(part.key) is None}
@@ -211,6 +224,12 @@ class Maker:
         made = Plan(*self._where, start, end, spilled.count, spilled.checksum)
         known = begun.get((start, end), made)
         return known if (known.count, known.checksum) == (made.count, made.checksum) else made
+
+    def _checked(self, one: Lost, rows: Iterator[Rows]) -> Iterator[Rows]:
+        for held in rows:
+            if positions.gone(held.columns, held.timestamps, self._servers.deleted).any():
+                raise self._deleted(one.start, one.end)
+            yield held
 
     def _of_topic(self, one: Lost) -> Iterator[Rows]:
         records = self._reader.read(self._servers.topic, self._partition, one.start, one.end)

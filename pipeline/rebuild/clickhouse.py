@@ -17,6 +17,7 @@ from connectors import avro
 from connectors.archive_reader import ArchivedPartition, Range
 from connectors.archive_restore import DamagedError, FetchedRange, manifest_of
 from connectors.clickhouse.store import ClickHouseClaim, ClickHouseStore, Memory
+from connectors.deletions import kept
 from connectors.ranges import FencedError, Plan, Rows, StoreError
 from pipeline.rebuild.task import RebuildError, Task
 
@@ -87,7 +88,7 @@ class Filler:
 
     def _range(self, one: Range, start: int, end: int) -> bool:
         try:
-            found = manifest_of(self.servers.bucket, one)
+            found = kept(manifest_of(self.servers.bucket, one), self.servers.deleted)
             if (start, end) == (one.start, one.end) and self._proved(found.count, found.checksum, start, end):
                 self.there += found.count
                 return True

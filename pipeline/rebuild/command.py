@@ -22,6 +22,8 @@ from pipeline import settings
 from pipeline.fsck import check
 from pipeline.rebuild import archive, clickhouse, ledger
 from pipeline.rebuild.task import RebuildError, Task
+from pipeline.retention import deleted
+from pipeline.retention.certificate import PublicKeys
 
 Tell = Callable[[str], None]
 FAILED = (RebuildError, DamagedError, StoreError, RejectedError, MembersError, SpillError, *check.UNREACHABLE)
@@ -42,6 +44,8 @@ class Servers:
         self.bucket = Bucket(values.s3_endpoint, values.s3_region, values.s3_bucket, rights.s3_access_key_id, secret)
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auditwire-rebuild-")))
         self.topic_id = self.marks.topic_id(self.topic)
+        self.deleted = deleted.load(self.bucket, self.namespace, PublicKeys.of(values.public_keys)).units
+        """Retention classes and months that are deleted with a certificate: nothing makes them again."""
 
     def partitions(self, wanted: list[int] | None) -> list[int]:
         """Those asked for, or all. Raises RebuildError for one that is not there."""

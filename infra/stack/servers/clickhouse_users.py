@@ -9,7 +9,11 @@ from xml.sax.saxutils import escape
 from infra.stack.servers import analysts
 from infra.stack.servers.analysts import Analyst
 
-EXPORT_VIEWS = ("events_of", "stored_positions", "stored_parts", "sequences_of", "ledger_ranges")
+EXPORT_VIEWS = ("events_of", "stored_positions", "stored_parts", "sequences_of", "ledger_ranges", "deletions")
+RETENTION_READS = (
+    "processed_retention_class, kafka_topic_id, kafka_partition, kafka_offset, kafka_timestamp, event_digest,"
+    " processed_raw_offset"
+)
 REBUILT = ("events", "fence", "ledger", "ledger_sequences")
 HEAD = f"""<clickhouse>
   <profiles>
@@ -56,6 +60,11 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], analysed: Sequen
             *(f"GRANT SELECT, INSERT ON `{n}`.{table}" for n in namespaces for table in REBUILT),
             "GRANT READ ON FILE",
             system.format("processes"),
+        ],
+        "retention": [  # ALTER DELETE is the right to drop a partition: ClickHouse has no narrower one
+            *(f"GRANT SELECT({RETENTION_READS}), ALTER DELETE ON `{n}`.events" for n in namespaces),
+            *(f"GRANT SELECT, INSERT ON `{n}`.deletions" for n in namespaces),
+            system.format("parts"),
         ],
         "export": [f"GRANT SELECT ON `{n}`.{view}" for n in namespaces for view in EXPORT_VIEWS],
         "operator": ["GRANT SELECT ON audit*.*", *(system.format(t) for t in ("parts", "tables", "columns"))],

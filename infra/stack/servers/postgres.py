@@ -14,7 +14,6 @@ from psycopg import sql
 from infra.stack import install, state
 from infra.stack.server import HOST, Server, StackError
 
-PART_ROLES = ("export", "operator", "reference", "rules", "reference_publisher")
 DATABASES = {"registry": "registry", "auditwire": "auditwire"}
 
 
@@ -91,7 +90,7 @@ class Postgres(Server):
             db.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
             db.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         if owner == "auditwire":
-            roles = sql.SQL(", ").join(map(sql.Identifier, PART_ROLES))
+            roles = sql.SQL(", ").join(map(sql.Identifier, state.PART_ROLES))
             db.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, roles))
 
     @property

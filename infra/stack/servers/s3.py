@@ -113,7 +113,9 @@ class S3(Server):
 
 
 def _policies() -> list[dict[str, str]]:
-    """What each identity may do. Nobody but `admin` may delete or unlock anything in an archive bucket."""
+    """What each identity may do. In an archive bucket `retention` may delete events whose lock has ended and lengthen locks;
+    nobody but `admin` may delete anything else there, or unlock anything.
+    """
     read_archive = _policy("archive", _READ_BUCKET, _READ_OBJECT)
     add_to_archive = _policy("archive", (*_READ_BUCKET, "ListBucketMultipartUploads"), (*_READ_OBJECT, *_WRITE_OBJECT))
     policies = {
@@ -122,14 +124,25 @@ def _policies() -> list[dict[str, str]]:
         "export": _policy("extracts", ("ListBucket", "GetBucketLocation"), ("GetObject", "DeleteObject", *_WRITE_OBJECT)),
         "reader": read_archive,
         "operator": read_archive,
+        "retention": _statements(
+            ("audit*-archive", _READ_BUCKET),
+            ("audit*-archive/*", (*_READ_OBJECT, "GetObjectLegalHold")),
+            ("audit*-archive/events/*", ("DeleteObjectVersion", "PutObjectRetention")),
+            ("audit*-archive/deletions/*", ("PutObject",)),
+        ),
     }
     return [{"name": name, "content": content} for name, content in policies.items()]
 
 
 def _policy(suffix: str, on_bucket: Sequence[str], on_object: Sequence[str]) -> str:
-    arn = f"arn:aws:s3:::audit*-{suffix}"
-    pairs = ((arn, on_bucket), (arn + "/*", on_object))
-    allow = [{"Effect": "Allow", "Action": [f"s3:{a}" for a in actions], "Resource": [what]} for what, actions in pairs]
+    return _statements((f"audit*-{suffix}", on_bucket), (f"audit*-{suffix}/*", on_object))
+
+
+def _statements(*pairs: tuple[str, Sequence[str]]) -> str:
+    allow = [
+        {"Effect": "Allow", "Action": [f"s3:{a}" for a in actions], "Resource": [f"arn:aws:s3:::{what}"]}
+        for what, actions in pairs
+    ]
     return json.dumps({"Version": "2012-10-17", "Statement": allow})
 
 

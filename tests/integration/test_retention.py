@@ -1,0 +1,190 @@
+"""`auditwired retention` on real servers: what a plan says goes, the rest stays, and fsck counts with the certificates.
+
+One namespace, and the tests go through the life of its two classes in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.deletions import Place, objects_of
+from connectors.kafka import cluster_of
+from connectors.kafka_trim import delete_before
+from connectors.s3 import Refused
+from pipeline import retention, settings
+from pipeline.fsck.check import Checker, Control, Scope
+from pipeline.retention.extend import extend
+from pipeline.retention.runner import DELETED, Safety
+from tests import archive_bucket
+from tests import retention_world as world
+from tests.fsck_world import AccountedTopic, looked
+from tests.rebuilding import lose_events, rebuild
+from tests.space import Space
+
+PARTITIONS = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def filled(new_space: Callable[[], Space]) -> AccountedTopic:
+    topic = world.filled(new_space())
+    world.rules(topic.space, short=1, standard=6)
+    return topic
+
+
+@pytest.fixture(scope="module")
+def before(filled: AccountedTopic) -> world.Contents:
+    return world.contents(filled)
+
+
+def kinds(space: Space, control: Control | None = None) -> set[str]:
+    return {kind for kind, _ in looked(space, control)}
+
+
+def command(space: Space, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    for name, value in space.env.items():
+        monkeypatch.setenv(name, value)
+    parser = argparse.ArgumentParser()
+    retention.add_arguments(parser)
+    return retention.run(parser.parse_args(arguments))
+
+
+def test_a_plan_says_of_each_class_what_becomes_of_it(filled: AccountedTopic, before: world.Contents) -> None:
+    found = {line.unit.retention_class: line for line in world.planned(filled.space, world.after(1)).lines}
+    assert {name: line.state for name, line in found.items()} == {"": "kept for ever", "short": "due", "standard": "kept"}
+    assert {name: line.events for name, line in found.items()} == {n: len(keys) for n, keys in before.clickhouse.items()}
+    assert (found["short"].why, found["short"].end and found["short"].end.at) == ("1 months by revision 1", world.after(1))
+    early = world.planned(filled.space, world.after(1) - timedelta(seconds=1))
+    assert not early.due
+
+
+def test_a_lock_and_a_hold_keep_it(filled: AccountedTopic) -> None:
+    space, now = filled.space, world.after(1)
+    bucket, client = archive_bucket.bucket(space, "operator"), world.admin(space)
+    one = next(v for v in bucket.versions(objects_of("short", world.month())))
+    place = {"Bucket": bucket.name, "Key": one.key, "VersionId": one.version}
+    late = now + timedelta(days=1)
+    client.put_object_retention(**place, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": late})
+    client.put_object_legal_hold(**place, LegalHold={"Status": "ON"})
+    (line,) = [line for line in world.planned(space, now).lines if line.unit.retention_class == "short"]
+    assert line.state == "blocked" and "locked" in line.blocked[0] and "legal hold" in line.blocked[1]
+    assert world.deleted(space, now) == 0
+    client.put_object_legal_hold(**place, LegalHold={"Status": "OFF"})
+    world.unlock(space, "short")
+    client.close()
+
+
+def test_where_the_stores_differ_nothing_is_due(filled: AccountedTopic) -> None:
+    space, now = filled.space, world.after(1)
+    lose_events(space, "kafka_partition = 0 AND processed_retention_class = 'short'")
+    blocked = {line.unit.retention_class: line.blocked for line in world.planned(space, now).lines}
+    assert "ClickHouse has no events" in blocked["short"][0] and "fsck" in blocked["short"][0]
+    assert rebuild(space, "clickhouse", "--partition", "0").code == 0
+    assert world.planned(space, now).due
+
+
+def test_the_command_does_what_the_plan_said_and_no_other(
+    filled: AccountedTopic, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = filled.space
+    assert command(space, monkeypatch, "plan", "--json") == 0
+    shown: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert {line["state"] for line in shown["lines"]} == {"kept", "kept for ever"}
+    assert command(space, monkeypatch, "run", "--plan", shown["plan"]) == 1
+    assert "--by" in capsys.readouterr().err
+    assert command(space, monkeypatch, "run", "--plan", "0" * 16, "--by", "ana", "--reason", "x") == 1
+    assert f"the plan is {shown['plan']} now" in capsys.readouterr().err
+    assert command(space, monkeypatch, "run", "--plan", shown["plan"], "--by", "ana", "--reason", "x") == 0
+    assert command(space, monkeypatch, "plan") == 0
+    assert "nothing is due" in capsys.readouterr().out
+
+
+def test_killed_at_every_step_it_ends_with_a_certificate_of_exactly_what_is_gone(
+    filled: AccountedTopic, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    space, now = filled.space, world.after(1)
+    before = world.contents(filled)
+    assert world.stopped(space, now, "intent") and kinds(space) == set(), "nothing is decided yet"
+    assert world.killed(space, now, "object:2") == -9
+    assert "deletion_unfinished" in kinds(space)
+    for point in ("partition", "look", "certificate"):
+        assert world.stopped(space, now, point)
+    assert {"deletion_unfinished", "missing_in_clickhouse", "missing_object"} <= kinds(space), "no certificate, no excuse"
+    assert world.killed(space, now, "record:1") == -9
+    assert kinds(space) == set(), "from the certificate on"
+    for point in ("record", "audit", "mark"):
+        assert world.stopped(space, now, point)
+    assert world.deleted(space, now) == 0
+    assert kinds(space) == set()
+    after = world.contents(filled)
+    (certificate,) = world.certificates(space).values()
+    for old, new in ((before.clickhouse, after.clickhouse), (before.archive, after.archive)):
+        gone = old.pop("short")
+        assert old == new, "nothing else is gone"
+        by_partition = {p: {key for key in gone if key[0] == p} for p in {key[0] for key in gone}}
+        wanted = {p: (len(keys), sum(d for _, _, d in keys) % 2**64) for p, keys in by_partition.items()}
+        assert {r.partition: (r.count, r.checksum) for r in certificate.removed} == wanted
+    assert (certificate.by, certificate.reason, certificate.unit) == (world.BY, world.WHY, world.unit("short"))
+    assert not [*archive_bucket.bucket(space, "operator").versions(objects_of("short", world.month()))]
+    heard = world.said(filled, DELETED)
+    assert len(heard) >= 1 and len(set(heard)) == 1, "the same bytes however often it was said"
+    file = tmp_path / "certificate.json"
+    file.write_bytes(archive_bucket.bucket(space, "operator").read(Place("short", world.month(), "certificate").key))
+    keys = space.env["AUDITWIRE_RETENTION_PUBLIC_KEYS"]
+    assert command(space, monkeypatch, "verify", str(file), "--public-keys", keys) == 0
+    assert f"{certificate.events} events of short" in capsys.readouterr().out
+    file.write_bytes(file.read_bytes().replace(b'"count":', b'"count":1', 1))
+    assert command(space, monkeypatch, "verify", str(file), "--public-keys", keys) == 1
+
+
+def test_without_certificates_or_their_key_fsck_finds_what_is_gone(filled: AccountedTopic) -> None:
+    """Negative control of the counting."""
+    gone = {"missing_in_clickhouse", "missing_in_archive", "missing_object"}
+    assert gone <= kinds(filled.space, Control(certificates=False))
+    with Checker(filled.space.settings(settings.Operator, RETENTION_PUBLIC_KEYS="")) as checker:
+        found = {f.kind for f in checker.report(Scope(None, 0, None, 100_000)).findings}
+    assert gone | {"bad_certificate"} <= found
+
+
+def test_nothing_is_deleted_past_a_lock_that_was_extended(filled: AccountedTopic) -> None:
+    space, now = filled.space, world.after(6)
+    with world.servers(space) as opened:
+        assert extend(opened, world.after(1)) == sum(len(line.objects) for line in world.planned(space, now).due) > 1
+        assert extend(opened, world.after(1)) == 0
+    before = world.contents(filled)
+    with pytest.raises(Refused):  # the store goes by its own clock
+        world.deleted(space, now, safety=Safety(intent=False))
+    assert world.contents(filled) == before
+    assert kinds(space) == set()
+
+
+def test_where_kafka_has_nothing_left_the_ledger_and_the_certificates_add_up(filled: AccountedTopic) -> None:
+    space = filled.space
+    delete_before(cluster_of(dict(space.settings(settings.Migrate))), filled.name, dict.fromkeys(PARTITIONS, -1))
+    assert kinds(space) == set()
+    assert {"ledger_differs", "missing_object"} <= kinds(space, Control(certificates=False))
+    lost = min(offset for partition, offset, _ in world.contents(filled).clickhouse[""] if partition == 0)
+    lose_events(space, f"kafka_partition = 0 AND kafka_offset = {lost}")
+    assert kinds(space) == {"missing_in_clickhouse", "certified_differs"}
+    assert rebuild(space, "clickhouse", "--partition", "0").code == 0
+
+
+def test_a_deletion_without_a_certificate_is_found(filled: AccountedTopic) -> None:
+    space = filled.space
+    world.unlock(space, "standard")
+    assert world.deleted(space, world.after(6), safety=Safety(intent=False, certificate=False)) == 1
+    assert kinds(space) == {"missing_object", "certified_differs"}
+
+
+def test_what_a_sink_has_not_stored_is_known(filled: AccountedTopic) -> None:
+    with world.servers(filled.space) as opened:
+        assert set(opened.stored_until(world.month()).values()) == {True}
+        filled.write(4, partitions=(2,))
+        assert [p for p, done in opened.stored_until(world.month()).items() if not done] == [2]
+        assert all(opened.stored_until("2026-01").values()), "an earlier month is none of its business"
