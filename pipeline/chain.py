@@ -1,4 +1,4 @@
-"""What becomes of a batch of raw records: decode → validate → dedupe → enrich → redact → encode. Pure: no I/O, clock, change."""
+"""What becomes of a batch of raw records: decode → validate → dedupe → enrich → rules → redact → encode. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pipeline import ledger, rejects
 from pipeline.batch import Batch, Reject
 from pipeline.dedupe import State, Verdict
 from pipeline.prints import Prints, prints, sequences_in
+from pipeline.rules.decide import NO_RULES, Rules
 from pipeline.sealing import Sealer
 from pipeline.shorten import fit
-from pipeline.stages import RULES_REVISION, Lookup, enrich, redact, validate
+from pipeline.stages import Lookup, act, enrich, redact, validate
 
 VERSION = version("auditwire-service")
 MAX_EVENT_BYTES = 2_090_000  # key and body of a clean event; max.message.bytes of its topic less the frames around them
@@ -85,14 +86,15 @@ def process(
     *,
     writers: Mapping[int, str | None],
     lookup: Lookup,
+    rules: Rules = NO_RULES,
     isolate: bool = False,
 ) -> Result:
     """The result of the offsets ``start … end - 1``, of which ``records`` exist.
 
-    ``writers``: schema id → writer's schema, None where it is no event's. ``lookup``: the reference data of the whole batch.
+    ``writers``: schema id → writer's schema, None where it is no event's. ``lookup``, ``rules``: of the whole batch.
     ``isolate``: reject the records on which a stage fails, found by bisection, instead of raising StageFailed.
     """
-    out: list[Reject] = _culprits(context, records, writers, lookup) if isolate else []
+    out: list[Reject] = _culprits(context, records, writers, lookup, rules) if isolate else []
     replays, repeated = _replays(context, state, records)
     skip = repeated | {reject.index for reject in out}
     batch, bodies, bad = _decoded(records, writers, skip)
@@ -101,10 +103,10 @@ def process(
     if len(batch):
         batch, refused = _run("validate", context.stages["validate"], batch, at_us)
         out += refused
-    encoded, too_large = _settled(context, state, records, batch=batch, bodies=bodies, at_us=at_us, lookup=lookup)
+    encoded, too_large = _settled(context, state, records, batch=batch, bodies=bodies, at_us=at_us, using=(lookup, rules))
     out += too_large
     named = _named(records, writers, out)
-    return _result(context, records, start, end, encoded=encoded, out=out, named=named, replays=replays, at_us=at_us)
+    return _result(context, records, start, end, encoded=encoded, out=out, named=named, replays=replays, at_us=at_us, rules=rules)
 
 
 def _named(records: Sequence[RawRecord], writers: Mapping[int, str | None], out: Sequence[Reject]) -> list[ledger.Record]:
@@ -186,14 +188,14 @@ def _settled(
     batch: Batch,
     bodies: Sequence[bytes],
     at_us: int,
-    lookup: Lookup,
+    using: tuple[Lookup, Rules],
 ) -> tuple[_Encoded, list[Reject]]:
     """Dedupe, enrich, redact, encode. What does not fit must not suppress its repetitions, so judge again without it."""
     out: list[Reject] = []
     while True:
         seen = prints(batch, bodies, context.hash_key)
         verdict = state.judge(seen, at_us)
-        clean = _clean(context, records, batch.take(verdict.kept), verdict, lookup)
+        clean = _clean(context, records, batch.take(verdict.kept), verdict, using)
         encoded, large = _fitted(context, records, clean)
         if not large:
             return _Encoded(clean, encoded, seen, verdict), out
@@ -201,12 +203,12 @@ def _settled(
         batch = batch.take(~np.isin(batch.index, [index for index, _ in large]))
 
 
-def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict: Verdict, lookup: Lookup) -> Batch:
+def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict: Verdict, using: tuple[Lookup, Rules]) -> Batch:
     """Redacted, with everything that the processor writes; what a producer put there is gone."""
     if not len(kept):
         return kept
-    kept = _run("enrich", context.stages["enrich"], kept, lookup, context.retention_class)
-    kept, changed = _run("redact", context.stages["redact"], kept)
+    kept = _run("enrich", context.stages["enrich"], kept, using[0], context.retention_class)
+    kept, changed = act.clean(kept, using[1], context.sealer.text_key, context.stages["redact"], _run)
     rows = len(kept)
     index = kept.index.tolist()
     times = np.fromiter([records[i].timestamp for i in index], np.int64, rows) * 1000
@@ -215,7 +217,7 @@ def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict:
         "processed_raw_partition": pa.array(np.full(rows, context.partition, np.int64)),
         "processed_raw_offset": pa.array(np.fromiter([records[i].offset for i in index], np.int64, rows)),
         "processed_redacted_fields": changed,
-        "processed_rules_revision": pa.repeat(pa.scalar(RULES_REVISION), rows),
+        "processed_rules_revision": pa.repeat(pa.scalar(using[1].version), rows),
         "processed_version": pa.repeat(pa.scalar(VERSION), rows),
         "processed_identity_conflict": pa.array(verdict.conflicts[verdict.kept]),
     }
@@ -250,6 +252,7 @@ def _result(
     named: Sequence[ledger.Record],
     replays: Mapping[int, int],
     at_us: int,
+    rules: Rules,
 ) -> Result:
     entry = ledger.record(
         context.topic,
@@ -264,7 +267,7 @@ def _result(
         digests=avro.digests(encoded.bodies),
         resolved=sorted(replays.values()),
         max_timestamp=at_us,
-        versions=(RULES_REVISION, VERSION),
+        versions=(rules.version, VERSION),
     )
     place = (context.topic, context.partition)
     quarantined = [
@@ -275,7 +278,9 @@ def _result(
     return Result(list(zip(keys, encoded.bodies, strict=True)), quarantined, entry)
 
 
-def _culprits(context: Context, records: Sequence[RawRecord], writers: Mapping[int, str | None], lookup: Lookup) -> list[Reject]:
+def _culprits(
+    context: Context, records: Sequence[RawRecord], writers: Mapping[int, str | None], lookup: Lookup, rules: Rules
+) -> list[Reject]:
     """The records that make a stage fail by themselves, found by halving."""
     empty = State(0)
     found: list[Reject] = []
@@ -283,7 +288,7 @@ def _culprits(context: Context, records: Sequence[RawRecord], writers: Mapping[i
     while todo:
         first, last = todo.pop()
         try:
-            process(context, empty, records[first:last], 0, 0, writers=writers, lookup=lookup)
+            process(context, empty, records[first:last], 0, 0, writers=writers, lookup=lookup, rules=rules)
         except StageFailed as exc:
             if last - first == 1:
                 found.append(Reject(first, exc.stage, "processing_error", f"{REASONS['processing_error']} ({exc.kind})"))

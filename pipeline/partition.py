@@ -21,6 +21,8 @@ from pipeline.chain import Context, Result, process
 from pipeline.dedupe import State
 from pipeline.enrichment import Reference
 from pipeline.reject_cap import STAGES, RejectCap
+from pipeline.rules.decide import Rules
+from pipeline.ruling import Ruling
 from pipeline.stages import Lookup
 from pipeline.work import Blocked
 
@@ -65,6 +67,7 @@ class Shared:
     topics: Topics
     writers: WriterSchemas
     reference: Reference
+    ruling: Ruling
     event_frame: bytes
     quarantine: RecordCodec
     ledger: RecordCodec
@@ -132,11 +135,12 @@ class PartitionWork:
         began = time.monotonic()
         if self._cap.tripped:
             raise Blocked(self._cap.tripped, alarm=True)
-        lookup = self._shared.reference.lookup()
+        rules = self._shared.ruling.rules()
+        lookup = self._shared.reference.lookup(rules.classes)
         writers, usable = self._writers(records)
         if usable < len(records):
             records, end = records[:usable], records[usable].offset
-        planned = self._planned(records, start, end, writers=writers, lookup=lookup, isolate=isolate)
+        planned = self._planned(records, start, end, writers=writers, lookup=lookup, rules=rules, isolate=isolate)
         metrics.PROCESSOR_SECONDS.labels("handle").observe(time.monotonic() - began)
         if why := self._cap.check(began, planned.entry["read"], planned.refused):
             self._note_capped()
@@ -179,17 +183,20 @@ class PartitionWork:
         *,
         writers: Mapping[int, str | None],
         lookup: Lookup,
+        rules: Rules,
         isolate: bool,
     ) -> Planned:
         if self._state is None:
             raise RuntimeError("handle before open")
         known = self._state if self._shared.safety.dedupe else State(0)
-        result = process(self._context, known, records, start, end, writers=writers, lookup=lookup, isolate=isolate)
+        result = process(self._context, known, records, start, end, writers=writers, lookup=lookup, rules=rules, isolate=isolate)
         entry = {**result.entry, "lost": self._lost}
         encoded = self._shared.ledger.encode(entry)
         if len(encoded) > MAX_MESSAGE_BYTES * 3 // 4 and len(records) > 1:  # many long producer names: halve the range
             half = len(records) // 2
-            return self._planned(records[:half], start, records[half].offset, writers=writers, lookup=lookup, isolate=isolate)
+            return self._planned(
+                records[:half], start, records[half].offset, writers=writers, lookup=lookup, rules=rules, isolate=isolate
+            )
         if self._since_snapshot is None or self._since_snapshot >= self._shared.snapshot_every:
             entry, encoded = self._with_snapshot(entry, encoded)
         refused = sum(record["stage"] in STAGES for record in result.quarantine)

@@ -23,7 +23,7 @@ from connectors.kafka_lanes import ALL_SAFE, GroupOffsets, Point, Safety, Sessio
 from connectors.kafka_partitions import TopicError, may_join
 from connectors.reference_topic import ReferenceTopic
 from connectors.registry import RegistryError, SchemaRegistry, UnknownSchema
-from connectors.series import REFERENCE
+from connectors.series import REFERENCE, RULES, Series
 from connectors.writer_schemas import WriterSchemas
 from pipeline import admin, allocators, metrics, settings
 from pipeline.chain import MAX_EVENT_BYTES, Context
@@ -31,6 +31,7 @@ from pipeline.enrichment import Reference
 from pipeline.janitor import Janitor
 from pipeline.lane import EXIT_REFUSED, EXIT_STUCK, Budget, Host, Lane
 from pipeline.partition import PartitionWork, Shared, Topics
+from pipeline.ruling import Age, Ruling
 from pipeline.sealing import Sealer, SealingError
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Processor:
         self._consumer: ChunkConsumer | None = None
         self._registry: SchemaRegistry | None = None
         self._reference: Reference | None = None
+        self._ruling: Ruling | None = None
 
     def run(self) -> int:
         """Blocks; see `run` of this module."""
@@ -109,15 +111,18 @@ class Processor:
                 ("ledger_record", self._topics.ledger),
             )
         }
-        topic = ReferenceTopic(self._cluster, values.schema_registry_url, values.namespace, REFERENCE, self._offsets.group)
-        self._reference = Reference(topic, _classes(values), follow=self._follow)
-        self._reference.start()
+        self._reference = Reference(self._topic_of(REFERENCE), _classes(values), follow=self._follow)
+        age = Age(values.rules_max_age_seconds, values.rules_outdated)
+        self._ruling = Ruling(self._topic_of(RULES), _classes(values), age, follow=self._follow)
+        for followed in (self._reference, self._ruling):
+            followed.start()
         self._shared = Shared(
             cluster=self._cluster,
             offsets=self._offsets,
             topics=self._topics,
             writers=WriterSchemas(registry),
             reference=self._reference,
+            ruling=self._ruling,
             event_frame=frame(ids["audit_event"]),
             quarantine=RecordCodec("quarantined_event", ids["quarantined_event"]),
             ledger=RecordCodec("ledger_record", ids["ledger_record"]),
@@ -129,10 +134,15 @@ class Processor:
             reject_sample=values.reject_sample,
         )
 
+    def _topic_of(self, series: Series) -> ReferenceTopic:
+        values = self._values
+        return ReferenceTopic(self._cluster, values.schema_registry_url, values.namespace, series, self._offsets.group)
+
     def close(self) -> None:
         """Close what `prepare` opened."""
-        if self._reference is not None:
-            self._reference.close()
+        for followed in (self._reference, self._ruling):
+            if followed is not None:
+                followed.close()
         if self._registry is not None:
             self._registry.close()
 
@@ -285,8 +295,9 @@ class Processor:
     def healthy(self) -> str | None:
         """None, or what is wrong: called by the admin server's threads."""
         now = time.monotonic()
-        if self._reference is not None and (missing := self._reference.missing()) is not None:
-            return missing
+        for followed in (self._reference, self._ruling):
+            if followed is not None and (missing := followed.missing()) is not None:
+                return missing
         consumer = self._consumer
         if consumer is not None and now - consumer.ticked > self._stalled_after / 2:
             return f"the event loop has not run for {now - consumer.ticked:.0f} s: restart the process"

@@ -42,6 +42,7 @@ class Sealer:
         self._master = _master_key(master_key_b64)
         self.key_id = _derive(self._master, b"id", 4).hex()
         self._cipher = lru_cache(maxsize=4096)(self._new_cipher)
+        self.text_key = lru_cache(maxsize=4096)(self._text_key)
 
     def seal(self, tenant_id: str, associated: bytes, plain: bytes) -> Sealed:
         """Encrypt ``plain`` for the tenant; ``open`` needs the same tenant and the same ``associated`` bytes."""
@@ -70,6 +71,10 @@ class Sealer:
     def spool_key(self) -> bytes:
         """The 32-byte key of the receiver's spool."""
         return _derive(self._master, b"receiver spool", KEY_BYTES)
+
+    def _text_key(self, tenant_id: str) -> bytes:
+        """The 32-byte key under which rules hash texts of the tenant: equal texts of one tenant can be told, no others."""
+        return _derive(self._master, b"text hash/" + tenant_id.encode(), KEY_BYTES)
 
     def _new_cipher(self, tenant_id: str) -> AESGCM:
         return AESGCM(_derive(self._master, b"quarantine/" + tenant_id.encode(), KEY_BYTES))

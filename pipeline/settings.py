@@ -89,7 +89,7 @@ class Extracts(S3):
 
 class Sealing(BaseModel):
     sealing_key: SecretStr = setting(
-        "SEALING_KEY", "32 random bytes in base64: seals quarantined originals and keys the hashes of deduplication."
+        "SEALING_KEY", "32 random bytes in base64: seals quarantined originals, keys the hashes of deduplication and of rules."
     )
 
 
@@ -130,6 +130,9 @@ class Retention(BaseModel):
     retention_classes: str = setting(
         "RETENTION_CLASSES", "Retention classes that tenants may have, comma separated, at most 32.", "standard,extended"
     )
+    retention_class: str = setting(
+        "PROCESSOR_RETENTION_CLASS", "Retention class of events whose tenant has none of its own.", "standard"
+    )
 
     @field_validator("retention_classes")
     @classmethod
@@ -155,8 +158,13 @@ class Processor(Common, Sealing, Retention):
         "Ids remembered at most, a partition, 20 bytes each; where more come in the window, its oldest five minutes are dropped.",
         20_000_000,
     )
-    retention_class: str = setting(
-        "PROCESSOR_RETENTION_CLASS", "Retention class of events whose tenant has none of its own.", "standard"
+    rules_max_age_seconds: float = setting(
+        "PROCESSOR_RULES_MAX_AGE_SECONDS", "How long rules are in use while their topic cannot be read, seconds.", 300.0
+    )
+    rules_outdated: Literal["wait", "strictest"] = setting(
+        "PROCESSOR_RULES_OUTDATED",
+        "What happens after that: wait, or strictest: go on without keeping any content, which nothing brings back.",
+        "wait",
     )
     session_timeout_ms: int = setting("PROCESSOR_SESSION_TIMEOUT_MS", "Consumer group session timeout.", 10_000)
     transaction_timeout_ms: int = setting("PROCESSOR_TRANSACTION_TIMEOUT_MS", "Kafka transaction timeout.", 30_000)
@@ -270,8 +278,8 @@ class Reference(Retention):
     )
 
 
-class Rules(BaseModel):
-    """Rules for data, of compliance people. No command and no part reads it yet."""
+class Rules(Retention):
+    """`auditwired rules`: rules for data, of compliance people. Not used by any running part."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

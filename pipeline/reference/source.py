@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,11 @@ def name_of(kind: str, content: Mapping[str, Any]) -> str:
     return f"{kind} {server}{content.get('id') or content.get('name') or '?'}{tenant}"
 
 
-def read(folder: Path) -> tuple[list[Document], list[Problem]]:
-    """Documents of every ``.yaml`` and ``.yml`` file under ``folder``, and what cannot be read. Hidden files are left out."""
+def read(folder: Path, kinds: Sequence[str] = KINDS) -> tuple[list[Document], list[Problem]]:
+    """Documents of every ``.yaml`` and ``.yml`` file under ``folder``, in order of files and lines, and what cannot be read.
+
+    Hidden files are left out. ``kinds`` is what a document may begin with.
+    """
     if not folder.is_dir():
         return [], [Problem(str(folder), 0, "", "", "is no folder: give the folder that holds the YAML files")]
     found = sorted(p for p in folder.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
@@ -75,7 +78,7 @@ def read(folder: Path) -> tuple[list[Document], list[Problem]]:
         if any(part.startswith(".") for part in Path(name).parts):
             continue
         try:
-            entries = list(_file(path, name))
+            entries = list(_file(path, name, kinds))
         except OSError as exc:
             entries = [Problem(name, 0, "", "", f"cannot be read ({exc.strerror}): correct its rights")]
         documents += [e for e in entries if isinstance(e, Document)]
@@ -85,7 +88,7 @@ def read(folder: Path) -> tuple[list[Document], list[Problem]]:
     return documents, problems
 
 
-def _file(path: Path, name: str) -> Iterator[Document | Problem]:
+def _file(path: Path, name: str, kinds: Sequence[str]) -> Iterator[Document | Problem]:
     if path.stat().st_size > FILE_BYTES:
         yield Problem(name, 0, "", "", f"is larger than {FILE_BYTES >> 20} MiB: split it")
         return
@@ -95,7 +98,7 @@ def _file(path: Path, name: str) -> Iterator[Document | Problem]:
         if aliased is not None:
             yield Problem(name, aliased.start_mark.line + 1, "", "", "anchors and aliases (& and *) are not read: write it out")
             return
-        yield from _documents(text, name)
+        yield from _documents(text, name, kinds)
     except UnicodeDecodeError as exc:
         yield Problem(name, 0, "", "", f"is not UTF-8 (byte {exc.start}): save it as UTF-8")
     except RecursionError:
@@ -106,22 +109,22 @@ def _file(path: Path, name: str) -> Iterator[Document | Problem]:
         yield Problem(name, mark.line + 1 if mark else 0, "", "", f"is not YAML: {said}")
 
 
-def _documents(text: str, name: str) -> Iterator[Document | Problem]:
+def _documents(text: str, name: str, kinds: Sequence[str]) -> Iterator[Document | Problem]:
     loader = _Loader(text)
     try:
         while loader.check_node():
             node = loader.get_node()
             if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
                 continue  # an empty document, such as one after a closing ---
-            yield from _document(loader, node, name)
+            yield from _document(loader, node, name, kinds)
     finally:
         loader.dispose()
 
 
-def _document(loader: Any, node: yaml.Node, name: str) -> Iterator[Document | Problem]:
+def _document(loader: Any, node: yaml.Node, name: str, kinds: Sequence[str]) -> Iterator[Document | Problem]:
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
-        text = f"a document is fields with values, beginning with kind: {', '.join(KINDS)}; put --- between documents"
+        text = f"a document is fields with values, beginning with kind: {', '.join(kinds)}; put --- between documents"
         yield Problem(name, line, "", "", text)
         return
     lines: dict[FieldPath, int] = {}

@@ -135,7 +135,7 @@ def parse(revision: str, text: str) -> Snapshot:
         found = json.loads(text)
         if found["form"] != FORM:
             raise ModelError(f"revision {revision} of the rules has form {found['form']}: upgrade this part")
-        return Snapshot(
+        snapshot = Snapshot(
             revision,
             detectors=tuple(_detector(d) for d in found["detectors"]),
             redactions=tuple(_redaction(d) for d in found["redactions"]),
@@ -143,6 +143,10 @@ def parse(revision: str, text: str) -> Snapshot:
             classes=tuple(RetentionClass(d["name"], d["months"], d.get("reason", "")) for d in found["retention_classes"]),
             retentions=tuple(Retention(d["name"], d.get("tenant", ""), _when(d), d["class"]) for d in found["retentions"]),
         )
+        names = [d["name"] for kind in ("redactions", "captures", "retentions") for d in found[kind]]
+        if len(set(names)) < len(names):
+            raise ModelError(f"revision {revision} of the rules has two rules of one name: publish it anew")
+        return snapshot
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelError(f"revision {revision} of the rules is no canonical document ({type(exc).__name__})") from None
 

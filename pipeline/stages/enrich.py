@@ -44,6 +44,7 @@ class Lookup:
     def __init__(self, snapshot: Snapshot) -> None:
         remember = lru_cache(REMEMBERED)
         self.revision = snapshot.revision
+        self.classes = frozenset(tenant.retention_class for tenant in snapshot.tenants) - {""}
         self.tenant = remember(partial(_tenant, snapshot))
         self.source = remember(partial(_source, snapshot))
         self.agent = remember(partial(_agent, snapshot))

@@ -52,12 +52,13 @@ class Text:
 def texts(batch: Batch) -> Iterator[Text]:
     """All texts of the batch but for columns without a single character."""
     for field, column in zip(batch.columns.schema, batch.columns.columns, strict=True):
-        for text in _of_column(field.name, column):
+        for text in of_column(field.name, column):
             if len(text.values) and len(text.data()):
                 yield text
 
 
-def _of_column(name: str, column: pa.Array[Any]) -> Iterator[Text]:
+def of_column(name: str, column: pa.Array[Any]) -> Iterator[Text]:
+    """The texts of one column, none where it holds no texts."""
     if pa.types.is_string(column.type):
         yield Text(name, "", column, None)
     elif isinstance(column, pa.ListArray):

@@ -22,6 +22,8 @@ from pipeline.dedupe import State
 from pipeline.enrichment import Reference
 from pipeline.partition import PartitionWork, Shared, Topics
 from pipeline.reference.model import Snapshot
+from pipeline.rules.decide import NO_RULES, Rules
+from pipeline.ruling import Ruling
 from pipeline.sealing import Sealer
 from pipeline.stages import Lookup, enrich, redact, validate
 from pipeline.work import Blocked
@@ -70,8 +72,18 @@ class Given(Reference):
     def __init__(self) -> None:
         self.snapshot = Snapshot("")
 
-    def lookup(self) -> Lookup:
+    def lookup(self, classes: frozenset[str] = frozenset()) -> Lookup:
         return Lookup(self.snapshot)
+
+
+class NoRules(Ruling):
+    """As long as none were published."""
+
+    def __init__(self) -> None:
+        pass
+
+    def rules(self) -> Rules:
+        return NO_RULES
 
 
 class Kept:
@@ -107,6 +119,7 @@ def run(stretch: records.Stretch, stages: Mapping[str, Stage] = STAGES, safety: 
         topics=TOPICS,
         writers=WriterSchemas(Registered()),
         reference=given,
+        ruling=NoRules(),
         event_frame=bytes_of.frame(EVENT_ID),
         quarantine=QUARANTINE,
         ledger=LEDGER,

@@ -1,0 +1,98 @@
+"""The conditions of a folder's rules: read, and judged against each other. A rule that never acts is a mistake, so it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.reference.source import Document, Problem
+from pipeline.rules import columns, condition, reason
+from pipeline.rules.decide import STRENGTH
+from pipeline.rules.nodes import Tree
+from pipeline.rules.refused import Refused
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A document with its condition; ``tree`` None: it holds for every event."""
+
+    document: Document
+    tree: Tree | None
+
+    @property
+    def tenant(self) -> str:
+        return str(self.document.content.get("tenant", ""))
+
+
+def read(documents: Sequence[Document]) -> tuple[list[Rule], list[Problem]]:
+    """The rules whose condition can be read, and what is wrong with the others."""
+    rules: list[Rule] = []
+    problems: list[Problem] = []
+    for document in documents:
+        text = document.content.get("when")
+        try:
+            rules.append(Rule(document, None if text is None else condition.parse(text).tree))
+        except Refused as exc:
+            problems.append(document.problem(("when",), str(exc)))
+    return rules, problems
+
+
+def without_effect(rules: Sequence[Rule]) -> Iterator[Problem]:
+    """Rules that match no event, and those that never act because of others."""
+    able = [rule for rule in rules if rule.tree is None or not reason.never(rule.tree)]
+    for rule in rules:
+        if rule not in able:
+            text = "no event can match, as its parts contradict each other: correct the condition, or remove the rule"
+            yield rule.document.problem(("when",), text)
+    for kind in ("capture", "retention"):
+        mine = [rule for rule in able if rule.document.kind == kind]
+        for place, rule in enumerate(mine):
+            before = [other for other in mine[:place] if other.tenant == rule.tenant]
+            if _covers(before, rule):
+                text = f"never decides, as {_named(before, rule)} matches its events first: put it before, or remove it"
+                yield rule.document.problem(("when",), text)
+    redactions = [rule for rule in able if rule.document.kind == "redaction" and _on_whole_fields(rule.document)]
+    for place, rule in enumerate(redactions):
+        yield from _redundant(rule, redactions[:place], redactions[place + 1 :])
+
+
+def _on_whole_fields(document: Document) -> bool:
+    return "detectors" not in document.content and document.content["action"] in STRENGTH
+
+
+def _redundant(rule: Rule, before: Sequence[Rule], after: Sequence[Rule]) -> Iterator[Problem]:
+    """A redaction every field of which others take as much from, or more."""
+    stronger: list[Rule] = []
+    for column in _columns(rule):
+        mine = [other for other in before if column in _columns(other) and _wins(other, rule, first=True)]
+        mine += [other for other in after if column in _columns(other) and _wins(other, rule, first=False)]
+        if not _covers(mine, rule):
+            return
+        stronger += mine
+    if stronger:
+        text = f"changes nothing, as {_named(stronger, rule)} takes as much from these fields, or more: remove it, or the other"
+        yield rule.document.problem(("action",), text)
+
+
+def _wins(other: Rule, rule: Rule, *, first: bool) -> bool:
+    """Whether the other's action decides where both match; ``first``: it was written before."""
+    if other.tenant not in ("", rule.tenant):
+        return False
+    theirs, mine = (STRENGTH.index(str(one.document.content["action"])) for one in (other, rule))
+    return theirs < mine or (theirs == mine and first and other.tenant == rule.tenant)
+
+
+def _covers(others: Sequence[Rule], rule: Rule) -> bool:
+    """Whether there is always one of the others that matches where the rule does."""
+    return reason.covered(rule.tree, [other.tree for other in others])
+
+
+def _named(others: Sequence[Rule], rule: Rule) -> str:
+    """The one that does it alone, where one does."""
+    alone = [other for other in others if _covers([other], rule)] or list(others)
+    first = alone[0].document
+    return f"{first.name} ({first.file}:{first.lines[()]})" + ("" if _covers(alone[:1], rule) else " with others")
+
+
+def _columns(rule: Rule) -> tuple[str, ...]:
+    return columns.columns_of(tuple(rule.document.content["fields"]))

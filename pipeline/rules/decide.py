@@ -1,0 +1,156 @@
+"""What the rules say of each event of a batch: how much is kept, what becomes of each field, and which retention class it gets.
+
+Documents of a tenant come before those of every tenant. For capture and retention the first that matches decides. Of redactions
+all that match hold: of those on a whole field the strongest (drop, mask, hash, cut; of two alike the first) decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.batch import Batch
+from pipeline.rules import tree
+from pipeline.rules.columnar import Program
+from pipeline.rules.columns import CONTENT, DROPPED_AT, columns_of
+from pipeline.rules.model import EMPTY, EVERY_TENANT, Capture, Redaction, Retention, Snapshot
+from pipeline.stages.detectors import RULES_REVISION
+
+Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int16]
+Rule: TypeAlias = Capture | Redaction | Retention
+STRENGTH = ("drop", "mask", "hash", "cut")
+NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What becomes of a whole field. ``label``: how processed_redacted_fields calls it, behind the column's name."""
+
+    action: str
+    label: str
+    name: str = ""
+    length: int = 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """For each row of a batch. ``whole``: column → index into ``actions``, NONE where the field stays, for columns of which some
+    row does not; ``found``: column → redactions on what detectors find, with their rows. ``levels`` and ``classes`` index into
+    the captures and retentions of the snapshot, NONE where no rule matched.
+    """
+
+    actions: Sequence[Action] = ()
+    whole: Mapping[str, Codes] = field(default_factory=dict)
+    found: Mapping[str, Sequence[tuple[Redaction, Mask]]] = field(default_factory=dict)
+    levels: Codes | None = None
+    classes: Codes | None = None
+
+
+NOTHING = Decision()
+
+
+class Rules:
+    """One revision, ready to be asked. Raises tree.TreeError where it holds a condition that this release does not know.
+
+    ``outdated``: nobody knows whether it is still the newest, so no content is kept, whatever it says.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, outdated: bool = False) -> None:
+        self.snapshot, self._outdated = snapshot, outdated
+        self.classes = frozenset(c.name for c in snapshot.classes)
+        number = f"/{snapshot.revision}" if snapshot.revision else ""
+        self.version = f"{RULES_REVISION}{number}{'/outdated' if outdated else ''}"
+        self._rules: list[Rule] = [*snapshot.captures, *snapshot.redactions, *snapshot.retentions]
+        self._conditions = {tenant: _Conditions.of(rules) for tenant, rules in _by_tenant(self._rules).items()}
+        self._actions = [
+            *(Action("drop", f"rule:{capture.name}") for capture in snapshot.captures),
+            *(Action(r.action, f"rule:{r.name}", r.name, r.length) for r in snapshot.redactions),
+            Action("drop", "outdated-rules"),
+        ]
+        self._columns = {rule.name: columns_of(rule.fields) for rule in snapshot.redactions}
+        numbered = enumerate(snapshot.redactions, len(snapshot.captures))
+        self._whole = sorted(((n, r) for n, r in numbered if not r.detectors), key=lambda one: STRENGTH.index(one[1].action))
+        self._found = [rule for rule in snapshot.redactions if rule.detectors]
+
+    def decide(self, batch: Batch) -> Decision:
+        """What the rules say of each row, after enrichment."""
+        if not len(batch) or not (self._rules or self._outdated):
+            return NOTHING
+        rows = self._matched(batch)
+        levels = _first(self.snapshot.captures, rows, len(batch))
+        whole: dict[str, Codes] = {}
+        if self._outdated:
+            _fill(whole, CONTENT, np.ones(len(batch), np.bool_), len(self._actions) - 1)
+        for number, capture in enumerate(self.snapshot.captures):
+            _fill(whole, DROPPED_AT[capture.level], levels == number, number)
+        for number, rule in self._whole:
+            if rule.name in rows:
+                _fill(whole, self._columns[rule.name], rows[rule.name], number)
+        found: dict[str, list[tuple[Redaction, Mask]]] = {}
+        for rule in self._found:
+            for column in self._columns[rule.name] if rule.name in rows else ():
+                found.setdefault(column, []).append((rule, rows[rule.name]))
+        return Decision(self._actions, whole, found, levels, _first(self.snapshot.retentions, rows, len(batch)))
+
+    def _matched(self, batch: Batch) -> dict[str, Mask]:
+        """Name → rows of each rule that matches any."""
+        encoded: Any = batch.column("tenant_id").dictionary_encode()
+        codes, found = encoded.indices.to_numpy(), dict[str, Mask]()
+        for code, tenant in enumerate([*encoded.dictionary.to_pylist(), EVERY_TENANT]):
+            if (asked := self._conditions.get(tenant)) is not None:
+                mine = codes == code if tenant else np.ones(len(batch), np.bool_)
+                found |= {name: rows for name, rows in asked.rows(batch.columns, mine) if rows.any()}
+        return found
+
+
+@dataclass(frozen=True)
+class _Conditions:
+    """The rules of one tenant: those that match every event, and those with a condition."""
+
+    always: Sequence[str]
+    names: Sequence[str]
+    program: Program
+
+    @classmethod
+    def of(cls, rules: Sequence[Rule]) -> _Conditions:
+        trees = {rule.name: tree.from_json(rule.when.tree) for rule in rules if rule.when is not None}
+        return cls([rule.name for rule in rules if rule.when is None], list(trees), Program(list(trees.values())))
+
+    def rows(self, columns: pa.RecordBatch, mine: Mask) -> Iterator[tuple[str, Mask]]:
+        yield from ((name, mine) for name in self.always)
+        masks = self.program.masks(columns) if self.names else []
+        yield from ((name, mask & mine) for name, mask in zip(self.names, masks, strict=True))
+
+
+def _by_tenant(rules: Sequence[Rule]) -> dict[str, list[Rule]]:
+    found: dict[str, list[Rule]] = {}
+    for rule in rules:
+        found.setdefault(rule.tenant, []).append(rule)
+    return found
+
+
+def _first(rules: Sequence[Capture | Retention], rows: Mapping[str, Mask], count: int) -> Codes:
+    """Index of the first rule that matches each row."""
+    found = np.full(count, NONE, np.int16)
+    for number, rule in enumerate(rules):
+        if rule.name in rows:
+            found[(found == NONE) & rows[rule.name]] = number
+    return found
+
+
+def _fill(whole: dict[str, Codes], columns: Iterable[str], rows: Mask, number: int) -> None:
+    """Where nothing stronger was said before."""
+    if not rows.any():
+        return
+    for column in columns:
+        codes = whole.setdefault(column, np.full(len(rows), NONE, np.int16))
+        codes[rows & (codes == NONE)] = number
+
+
+NO_RULES = Rules(EMPTY)

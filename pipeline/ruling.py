@@ -1,0 +1,90 @@
+"""The newest rules for data, ready for the stages; and what happens while nobody knows which are the newest."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from connectors.reference_topic import ReferenceTopic
+from connectors.series import RULES
+from pipeline.following import Followed
+from pipeline.rules.decide import NO_RULES, Rules
+from pipeline.rules.model import ModelError, parse
+from pipeline.rules.nodes import TreeError
+from pipeline.work import Blocked
+
+log = logging.getLogger(__name__)
+CLASSES = 32
+CATCH_UP_SECONDS = 15.0  # after an outage of Kafka the reader of the rules may be back later than the one of the events
+
+
+@dataclass(frozen=True)
+class Age:
+    """How long rules may be in use without news of the topic (seconds), and what happens then: wait, or keep no content."""
+
+    most: float
+    outdated: Literal["wait", "strictest"]
+
+
+class Ruling(Followed[Rules]):
+    """Follows the rules. ``allowed``: the retention classes of AUDITWIRE_RETENTION_CLASSES."""
+
+    def __init__(self, topic: ReferenceTopic, allowed: frozenset[str], age: Age, *, follow: bool = True) -> None:
+        super().__init__(topic, RULES, self._usable, follow=follow)
+        self._allowed, self._age = allowed, age
+        self._noticed: float | None = None
+        self._strict: tuple[Rules, Rules] | None = None
+        self._noticing = threading.Lock()
+
+    def rules(self) -> Rules:
+        """What to work a batch with. Raises Blocked, see `newest`; and where the rules are outdated and that means to wait."""
+        found = self.newest()
+        with self._noticing:
+            if self.age() <= self._age.most:
+                self._noticed = None
+                return found
+            now = time.monotonic()
+            self._noticed = now if self._noticed is None else self._noticed
+            if self._age.outdated == "wait" or now - self._noticed < CATCH_UP_SECONDS:
+                raise Blocked(self._said())
+            if self._strict is None or self._strict[0] is not found:
+                log.error("%s: no content is kept until it can be read again", self._said())
+                self._strict = found, Rules(found.snapshot, outdated=True)
+            return self._strict[1]
+
+    def missing(self) -> str | None:
+        """None while there are rules to work with, else what is waited for. Never blocks."""
+        waits = self._age.outdated == "wait" and self.age() > self._age.most
+        return super().missing() or (self._said() if waits else None)
+
+    def _said(self) -> str:
+        why = self._topic.problem() or "no error was reported"
+        return (
+            f"the rules were known to be the newest {self.age():.0f} s ago, and AUDITWIRE_PROCESSOR_RULES_MAX_AGE_SECONDS is "
+            f"{self._age.most:g}: {why}"
+        )
+
+    def _usable(self, revision: str, document: str) -> Rules:
+        if not revision:
+            return NO_RULES
+        try:
+            rules = Rules(parse(revision, document))
+        except (ModelError, TreeError) as exc:
+            raise Blocked(f"revision {revision} of the rules cannot be used here, upgrade this part: {exc}", alarm=True) from None
+        unknown = {rule.retention_class for rule in rules.snapshot.retentions} - rules.classes - self._allowed
+        way = "AUDITWIRE_RETENTION_CLASSES of this processor"
+        if unknown:
+            raise Blocked(
+                f"revision {revision} of the rules gives events the retention class {min(unknown)}, which neither it nor "
+                f"{way} has: add it there, or publish rules with this class",
+                alarm=True,
+            )
+        if len(rules.classes | self._allowed) > CLASSES:
+            raise Blocked(
+                f"revision {revision} of the rules and {way} have more than {CLASSES} retention classes together: take some away",
+                alarm=True,
+            )
+        return rules
