@@ -18,15 +18,18 @@ from pipeline.work import Blocked
 
 log = logging.getLogger(__name__)
 CLASSES = 32
-CATCH_UP_SECONDS = 15.0  # after an outage of Kafka the reader of the rules may be back later than the one of the events
 
 
 @dataclass(frozen=True)
 class Age:
-    """How long rules may be in use without news of the topic (seconds), and what happens then: wait, or keep no content."""
+    """How long rules may be in use without news of the topic (seconds), and what happens then: wait, or keep no content.
+
+    ``catch_up``: seconds in which it is waited all the same, since after an outage of Kafka events may be back before the rules.
+    """
 
     most: float
     outdated: Literal["wait", "strictest"]
+    catch_up: float = 15.0
 
 
 class Ruling(Followed[Rules]):
@@ -48,7 +51,7 @@ class Ruling(Followed[Rules]):
                 return found
             now = time.monotonic()
             self._noticed = now if self._noticed is None else self._noticed
-            if self._age.outdated == "wait" or now - self._noticed < CATCH_UP_SECONDS:
+            if self._age.outdated == "wait" or now - self._noticed < self._age.catch_up:
                 raise Blocked(self._said())
             if self._strict is None or self._strict[0] is not found:
                 log.error("%s: no content is kept until it can be read again", self._said())
