@@ -16,9 +16,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from connectors import buckets, parquet
 from connectors.clickhouse.store import read_events
 from connectors.deletions import CERTIFICATE, objects_of
+from connectors.kafka import cluster_of
+from connectors.kafka_marks import Marks, Positions
 from connectors.postgres.reference import Outbox, Revisions
 from connectors.series import RULES
 from pipeline import settings
+from pipeline.export.counted import Counted
+from pipeline.export.watermark import Complete
 from pipeline.retention.certificate import Deletion
 from pipeline.retention.deleted import read
 from pipeline.retention.lengths import Unit, begin_of, later
@@ -188,6 +192,17 @@ def stopped(space: Space, now: datetime, point: str) -> bool:
         deleted(space, now, at)
         return False
     return True
+
+
+def counted(space: Space) -> str | None:
+    """What the export service says when it counts ClickHouse's events against the ledger: None where it agrees."""
+    ledger, everything = f"{space.name}.ledger", 2**62
+    marks = Positions(cluster_of(dict(space.settings(settings.Export))))
+    partitions = sorted(marks.replicated(ledger))
+    ends, topic_id = marks.ends(ledger, partitions), marks.topic_id(f"{space.name}.events")
+    complete = Complete(datetime.now(UTC), Marks(topic_id, {}), dict.fromkeys(partitions, everything))
+    with clickhouse(space, "EXPORT") as client:
+        return Counted(space.name, client).problem(complete, marks.topic_id(ledger), ends)
 
 
 def killed(space: Space, now: datetime, fault: str) -> int:

@@ -71,6 +71,11 @@ class StoredUnits:
                 sql = "ALTER TABLE events DROP PARTITION ID {id:String}"
                 self._client.command(sql, {"id": one.identity}, database=self._database, max_partition_size_to_drop=0)
 
+    def recorded(self) -> set[tuple[str, str]]:
+        """Classes and months that the table `deletions` has."""
+        rows = self._client.rows("SELECT DISTINCT retention_class, month FROM deletions", database=self._database)
+        return {(name, _text(month)) for name, month in rows}
+
     def record(
         self, retention_class: str, month: str, removed: Sequence[Mapping[str, str | int]], certificate: str, at: datetime
     ) -> None:
@@ -87,10 +92,14 @@ def _unit(retention_class: str, month: str) -> dict[str, str | int]:
     return {"class": retention_class, "month": int(month.replace("-", ""))}
 
 
+def _text(month: int) -> str:
+    return f"{month // 100:04d}-{month % 100:02d}"
+
+
 def _named(partition: str) -> tuple[str, str]:
     """Class and month out of ``('standard',202603)``, which ClickHouse writes with the escapes that Python has too."""
     try:
         name, number = ast.literal_eval(partition)
-        return str(name), f"{int(number) // 100:04d}-{int(number) % 100:02d}"
+        return str(name), _text(int(number))
     except (ValueError, SyntaxError, TypeError):
         raise ClickHouseError(f"the table events has a partition {partition}, which is no class and month: run migrate") from None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connectors.clickhouse.client import ClickHouseError, Client
+from pipeline.export import deleted
 from pipeline.export.producer_queries import CLEAN, by_partition
 from pipeline.export.reading import LIMITS
 from pipeline.export.stored_parts import StoredParts
@@ -23,7 +24,7 @@ class Counted:
     """An answer is kept for some seconds: it is about every event of every tenant. Who waited for one that failed hears the same,
     so that a server in trouble is not asked by each of them in turn. Safe from many threads.
 
-    Exact as long as nothing deletes events: what will must take them out of the ledger's number too.
+    What retention deleted is taken out of the ledger's number; while it deletes, and has not certified that yet, they differ.
     """
 
     namespace: str
@@ -58,8 +59,10 @@ class Counted:
         once = {"final": 1, "do_not_merge_across_partitions_select_final": 1}  # a row may be there twice until parts are merged
         source = f"`{self.namespace}`.ledger_ranges(topic_id={{topic_id:String}})"
         rows: list[list[int]] = self.clickhouse.rows(CLEAN.replace("{view}", source), asked, **LIMITS, **once)
-        clean = {partition: events for partition, _, events in rows}
-        held = self._events.below(complete.marks.topic_id, {partition: end for partition, end, _ in rows})
+        at = {partition: end for partition, end, _ in rows}
+        held = self._events.below(complete.marks.topic_id, at)
+        gone = deleted.below(self.clickhouse, self.namespace, complete.marks.topic_id, at)
+        clean = {partition: events - gone.get(partition, 0) for partition, _, events in rows}
         return difference(clean, {partition: held.get(partition, 0) for partition in clean})
 
 

@@ -154,8 +154,12 @@ def iso(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if moment else None
 
 
-def manifest(job: Job, reading: Reading, topic: str, files: list[File], covered: Covered) -> dict[str, Any]:
-    """What an auditor needs to know about the files: the question, the answer's shape and digests, and what it covers."""
+def manifest(
+    job: Job, reading: Reading, topic: str, files: list[File], covered: Covered, *, deleted: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """What an auditor needs to know about the files: the question, the answer's shape and digests, what it covers, and what had
+    been ``deleted`` of its range (`pipeline.export.deleted.touching`).
+    """
     query, until = reading.query, covered.complete_until
     return {
         "id": str(job.id),
@@ -168,6 +172,7 @@ def manifest(job: Job, reading: Reading, topic: str, files: list[File], covered:
         "pipeline_complete": is_complete(query, until),
         "complete_until": iso(until),
         "completeness": json.loads(json.dumps(covered.completeness, sort_keys=True)),  # PostgreSQL keeps no order of keys
+        "deleted": [dict(one) for one in deleted],
         "counts": {"rows": sum(f.rows for f in files), "files": len(files), "bytes": sum(f.bytes for f in files)},
         "files": [f.entry() for f in files],
         "schema": [columns.known()[name].described() for name in reading.query.columns],

@@ -21,6 +21,7 @@ from connectors.s3 import Refused, S3Error
 from pipeline import completeness_shown, metrics
 from pipeline.completeness import Completeness
 from pipeline.export import audit
+from pipeline.export.deleted import touching
 from pipeline.export.errors import UnavailableError
 from pipeline.export.extract import Attempt, ChangedError, Covered, TooLargeError, manifest, write_manifest
 from pipeline.export.files import NoRoomError
@@ -164,7 +165,8 @@ class Worker:
         reading = Reading(stores.namespace, query, covered.marks)
         prefix, store = f"extracts/{job.id}/{job.attempt}/", CheckedStore(stores.bucket, lease.check)
         files = Attempt(reading, reader, store, prefix, lease.check, lease.progress, job.most_rows).run()
-        content = manifest(job, reading, stores.topic, files, covered)
+        deleted = touching(reader, stores.namespace, query)  # behind the events: by then it is known
+        content = manifest(job, reading, stores.topic, files, covered, deleted=deleted)
         files = [*files, write_manifest(store, prefix, content)]
         rows = content["counts"]["rows"]
         lease.check()

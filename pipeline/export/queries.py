@@ -44,6 +44,10 @@ class Query:
         return TIME_COLUMNS[self.time]
 
     @property
+    def start_time(self) -> datetime:
+        return _moment(self.start)
+
+    @property
     def end_time(self) -> datetime:
         return _moment(self.end)
 

@@ -53,11 +53,15 @@ class Runner:
     safety: Safety = Safety()
 
     def resume(self) -> int:
-        """Finish what was begun; how many classes and months that were. Raises one of `servers.FAILED`."""
+        """Finish what was begun, and tell those that have not heard of a certificate, also a table that was lost; how many
+        classes and months that were. Raises one of `servers.FAILED`.
+        """
         found = self.servers.deletions()
         for unit in found.begun:
             self.finish(self._read(unit, INTENT))
-        unheard = [unit for unit in found.certified if unit not in found.announced]
+        recorded = self.servers.stored.recorded()
+        heard = {unit for unit in found.announced if (unit.retention_class, unit.month) in recorded}
+        unheard = [unit for unit in found.certified if unit not in heard]
         for unit in unheard:
             self._announce(self._read(unit, CERTIFICATE))
         return len(found.begun) + len(unheard)

@@ -37,7 +37,7 @@ READERS = {
     "rules": {"processor", "operator", "reference-publisher"},
 }
 WRITERS = {
-    "raw": {"sdk", "ingest", "export", "operator", "reference-publisher"},
+    "raw": {"sdk", "ingest", "export", "operator", "reference-publisher", "retention"},
     "events": {"processor"},
     "quarantine": {"processor", "ingest"},
     "ledger": {"processor"},

@@ -19,13 +19,17 @@ from connectors.kafka import cluster_of
 from connectors.kafka_trim import delete_before
 from connectors.s3 import Refused
 from pipeline import retention, settings
+from pipeline.export.deleted import touching
+from pipeline.export.queries import Query
 from pipeline.fsck.check import Checker, Control, Scope
 from pipeline.retention.extend import extend
+from pipeline.retention.lengths import begin_of, later
 from pipeline.retention.runner import DELETED, Safety
 from tests import archive_bucket
 from tests import retention_world as world
-from tests.fsck_world import AccountedTopic, looked
+from tests.fsck_world import AccountedTopic, looked, query
 from tests.rebuilding import lose_events, rebuild
+from tests.sinks import clickhouse
 from tests.space import Space
 
 PARTITIONS = (0, 1)
@@ -150,6 +154,20 @@ def test_without_certificates_or_their_key_fsck_finds_what_is_gone(filled: Accou
     with Checker(filled.space.settings(settings.Operator, RETENTION_PUBLIC_KEYS="")) as checker:
         found = {f.kind for f in checker.report(Scope(None, 0, None, 100_000)).findings}
     assert gone | {"bad_certificate"} <= found
+
+
+def test_what_the_export_service_counts_and_says_knows_what_was_deleted(filled: AccountedTopic) -> None:
+    space, month = filled.space, world.month()
+    assert world.counted(space) is None
+    with clickhouse(space, "EXPORT") as client:
+        deleted = [{"class": "short", "month": month, "certificate": Place("short", month, "certificate").key}]
+        for since, time, said in ((month, "ingested", deleted), ("2026-01", "ingested", []), ("2026-01", "occurred", deleted)):
+            start, end = (int(begin_of(at).timestamp() * 1_000_000) for at in (since, later(since, 1)))
+            assert touching(client, space.name, Query("demo", start, end, {}, [], "jsonl", time)) == said
+    query(space, f"TRUNCATE TABLE `{space.name}`.deletions")
+    assert "as many events as the ledger says" in str(world.counted(space)), "control: it is the table that explains it"
+    world.deleted(space, world.after(1))
+    assert world.counted(space) is None, "a run writes what the table has lost"
 
 
 def test_nothing_is_deleted_past_a_lock_that_was_extended(filled: AccountedTopic) -> None:

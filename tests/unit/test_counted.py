@@ -76,9 +76,9 @@ def test_an_answer_is_everybodys_who_waited_for_it() -> None:
         counted.keep = 0.0
         answers = together(lambda: counted.problem(COMPLETE, "t", {0: 5}), may)
         assert [answer.result() for answer in answers] == [None] * ASKERS
-        assert len(asked) == 2, "one for each side"
+        assert len(asked) == 3, "one for each side, and what was deleted"
         counted.problem(COMPLETE, "t", {0: 5})
-        assert len(asked) == 4, "who comes later asks anew"
+        assert len(asked) == 6, "who comes later asks anew"
 
 
 def test_a_question_that_fails_fails_for_everybody_who_waited_and_is_asked_anew_by_the_next() -> None:
