@@ -289,6 +289,16 @@ class Rules(Retention):
     )
 
 
+class RulesPreview(ClickHouse):
+    """`auditwired rules preview`: reads stored events besides. Not used by any running part."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    namespace: str = setting("NAMESPACE", "Prefix of topics and groups and name of the ClickHouse database.", "audit")
+    clickhouse_user: str = setting("RULES_CLICKHOUSE_USER", "ClickHouse user: reads events, of all tenants.", "rules")
+    clickhouse_password: SecretStr = setting("RULES_CLICKHOUSE_PASSWORD", "Its password.")
+
+
 class LagExporter(Common):
     """The lag exporter: watches topics and consumer groups from outside, for Prometheus."""
 
@@ -397,6 +407,7 @@ ALL: dict[str, type[BaseModel]] = {
     "operator": Operator,
     "reference": Reference,
     "rules": Rules,
+    "rules preview": RulesPreview,
     "rebuild": Rebuild,
     "retention": RetentionRuns,
 }

@@ -56,6 +56,7 @@ def _stores(st: State) -> dict[str, str]:
         "OPERATOR": "operator",
         "REBUILD": "rebuild",
         "RETENTION": "retention",
+        "RULES": "rules",
     }
     s3 = {
         "ADMIN": "admin",

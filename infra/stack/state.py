@@ -22,6 +22,7 @@ CLICKHOUSE_USERS = (
     "ledger_sink",
     "rebuild",
     "retention",
+    "rules",
     "export",
     "operator",
     "analyst",

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import yaml
 
+from connectors.postgres import PostgresError
 from connectors.postgres.reference import Revisions
 from connectors.series import RULES
 from pipeline import settings
 from pipeline.reference import source
-from pipeline.reference.revisions_command import FAILED, Command
+from pipeline.reference.revisions_command import FAILED, WRONG, Command
 from pipeline.reference.source import Document, Problem
-from pipeline.rules import check, compare
+from pipeline.rules import check, compare, preview
 from pipeline.rules.model import KINDS, PUBLISHED, parse
 
 EPILOG = """\
@@ -28,7 +29,7 @@ older folder, or the YAML that `history --revision N` prints.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """check FOLDER, test FOLDER, diff FOLDER, publish FOLDER --reason TEXT, history."""
+    """check FOLDER, test FOLDER, preview FOLDER, diff FOLDER, publish FOLDER --reason TEXT, history."""
     parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
     sub = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     one = sub.add_parser("check", help="check the documents of a folder; needs no server", epilog="Exit code 0: in order, 1 not.")
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     end = "Exit code 0: all become what they should, 1 not."
     one = sub.add_parser("test", help="run the examples of a folder through the processor's stages; needs no server", epilog=end)
     one.add_argument("folder", type=Path, help="folder with .yaml files, also in subfolders")
+    preview.add_arguments(sub)
     COMMAND.add_arguments(sub)
 
 
@@ -45,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         return _check(args.folder)
     if args.action == "test":
         return _test(args.folder)
+    if args.action == "preview":
+        return _preview(args)
     return (replace(COMMAND, read=_read_and_test) if args.action == RULES.apply else COMMAND).run(args)
 
 
@@ -69,6 +73,18 @@ def _test(folder: Path) -> int:
         return FAILED
     print(f"all {len(examples)} examples become what they should")
     return 0
+
+
+def _preview(args: argparse.Namespace) -> int:
+    text = COMMAND.document(args.folder)
+    if text is None:
+        return FAILED
+    try:
+        newest = _store().newest()
+    except PostgresError as exc:
+        sys.stderr.write(f"auditwired rules preview: {exc}\n")
+        return WRONG
+    return preview.run(text, args.days, newest)
 
 
 def _all(folder: Path) -> tuple[list[Document], str, list[Problem]]:

@@ -48,6 +48,11 @@ def duckdb(tree: Tree) -> str:
     return f"coalesce({_true(tree, True, _DuckDB())}, false)"
 
 
+def text(value: str) -> str:
+    """A text as a literal of ClickHouse."""
+    return _ClickHouse().literal(Const("text", value))
+
+
 class _Engine(Protocol):
     """What engines say differently."""
 

@@ -67,6 +67,7 @@ def text(secrets: Mapping[str, str], namespaces: Sequence[str], analysed: Sequen
             system.format("parts"),
         ],
         "export": [f"GRANT SELECT ON `{n}`.{view}" for n in namespaces for view in EXPORT_VIEWS],
+        "rules": [f"GRANT SELECT ON `{n}`.events" for n in namespaces],
         "operator": ["GRANT SELECT ON audit*.*", *(system.format(t) for t in ("parts", "tables", "columns"))],
         "analyst": ["GRANT SELECT ON audit*.*"],
     }
