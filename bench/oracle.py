@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from connectors import avro
 
-OWN_EVENTS = ("export.", "auditwire.")
+OWN_EVENTS = ("export.", "auditwire.", "reference.", "rules.", "retention.")  # what the pipeline records of itself
 POSITION = np.dtype([("partition", "<i4"), ("offset", "<i8"), ("digest", "<u8")])
 
 

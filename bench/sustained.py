@@ -141,9 +141,9 @@ def run(args: argparse.Namespace, directory: Path, say: Callable[[str], None]) -
                 say(f"burst: {phases[1]}")
         figures = {"rate": args.rate, "minutes": args.minutes, "mean": args.mean, "phases": phases}
         figures["cpu_per_million"] = {name: round(used / phases[0]["events"] * 1e6, 1) for name, used in cpu.items()}
-        figures |= account(directory.glob("claims-*.txt"), _stored(values))
+        figures |= account(directory.glob("claims-*.txt"), stored(values))
         say("acknowledged, stored and attempted are compared; auditwired fsck compares the stores")
-        figures |= _fsck(up.env)
+        figures |= fsck(up.env)
     wrong = figures["lost"] or figures["invented"] or figures["twice"] or figures["fsck"]
     return {**figures, "ok": not wrong and all(phase["stored"] for phase in phases)}
 
@@ -162,7 +162,8 @@ def burst(bench: Bench, mean: float, seconds: float) -> dict[str, Any]:
     return {**bench.phase("burst", loads, begin, 1800), "caught_up_after": round(caught_up, 1), "behind_before": quiet}
 
 
-def _stored(values: settings.Operator) -> list[str]:
+def stored(values: settings.Operator) -> list[str]:
+    """Identity of every stored event that the pipeline did not record itself."""
     with closing(
         Client(values.clickhouse_url, values.clickhouse_user, values.clickhouse_password.get_secret_value(), 300)
     ) as client:
@@ -173,7 +174,8 @@ def _stored(values: settings.Operator) -> list[str]:
     return found
 
 
-def _fsck(environment: Mapping[str, str]) -> dict[str, Any]:
+def fsck(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Exit code, first findings and seconds of `auditwired fsck`."""
     began = time.monotonic()
     argv = [sys.executable, "-m", "pipeline", "fsck", "--json"]
     done = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
