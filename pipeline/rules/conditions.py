@@ -39,9 +39,11 @@ def read(documents: Sequence[Document]) -> tuple[list[Rule], list[Problem]]:
 
 def without_effect(rules: Sequence[Rule]) -> Iterator[Problem]:
     """Rules that match no event, and those that never act because of others."""
-    able = [rule for rule in rules if rule.tree is None or not reason.never(rule.tree)]
+    able: list[Rule] = []
     for rule in rules:
-        if rule not in able:
+        if rule.tree is None or not reason.never(rule.tree):
+            able.append(rule)
+        else:
             text = "no event can match, as its parts contradict each other: correct the condition, or remove the rule"
             yield rule.document.problem(("when",), text)
     for kind in ("capture", "retention"):
@@ -62,15 +64,13 @@ def _on_whole_fields(document: Document) -> bool:
 
 def _redundant(rule: Rule, before: Sequence[Rule], after: Sequence[Rule]) -> Iterator[Problem]:
     """A redaction every field of which others take as much from, or more."""
-    stronger: list[Rule] = []
-    for column in _columns(rule):
-        mine = [other for other in before if column in _columns(other) and _wins(other, rule, first=True)]
-        mine += [other for other in after if column in _columns(other) and _wins(other, rule, first=False)]
-        if not _covers(mine, rule):
-            return
-        stronger += mine
-    if stronger:
-        text = f"changes nothing, as {_named(stronger, rule)} takes as much from these fields, or more: remove it, or the other"
+    winning = [other for other in before if _wins(other, rule, first=True)]
+    winning += [other for other in after if _wins(other, rule, first=False)]
+    of_column = {column: [other for other in winning if column in _columns(other)] for column in _columns(rule)}
+    together = {tuple(map(id, others)): others for others in of_column.values()}
+    if together and all(_covers(others, rule) for others in together.values()):
+        first = next(iter(together.values()))
+        text = f"changes nothing, as {_named(first, rule)} takes as much from these fields, or more: remove it, or the other"
         yield rule.document.problem(("action",), text)
 
 
@@ -89,9 +89,9 @@ def _covers(others: Sequence[Rule], rule: Rule) -> bool:
 
 def _named(others: Sequence[Rule], rule: Rule) -> str:
     """The one that does it alone, where one does."""
-    alone = [other for other in others if _covers([other], rule)] or list(others)
-    first = alone[0].document
-    return f"{first.name} ({first.file}:{first.lines[()]})" + ("" if _covers(alone[:1], rule) else " with others")
+    alone = next((other for other in others if _covers([other], rule)), None)
+    first = (alone or others[0]).document
+    return f"{first.name} ({first.file}:{first.lines[()]})" + (" with others" if alone is None else "")
 
 
 def _columns(rule: Rule) -> tuple[str, ...]:
