@@ -11,6 +11,7 @@ from schemas import event_schema
 Kind = Literal["text", "long", "double", "time", "texts"]
 
 LATER = {
+    "content_length": "the rules clear it where they take content away",
     "truncated_fields": "the processor adds to it after the rules",
     "processed_ingested_at": "the processor writes it after the rules",
     "processed_raw_partition": "the processor writes it after the rules",
