@@ -39,13 +39,13 @@ from tests.waiting import until
 BY, WHY = "ana@example.com", "end of its time"
 
 
-def filled(space: Space, counts: tuple[int, ...] = (120, 60)) -> AccountedTopic:
+def filled(space: Space, counts: tuple[int, ...] = (120, 60), partitions: tuple[int, ...] = (0, 1)) -> AccountedTopic:
     """A namespace whose archive locks nothing by default, with events of the classes standard, short and none in both stores."""
     space.provision()
     unlocked(space)
     topic = AccountedTopic(space)
     for count in counts:
-        topic.write(count)
+        topic.write(count, partitions)
     topic.ledger_committed()
     mirror_ledger(space)
     store(topic)
@@ -157,6 +157,25 @@ def contents(topic: AccountedTopic) -> Contents:
             for retention_class, partition, offset, digest in zip(*columns, strict=True):
                 found.setdefault(retention_class, set()).add((partition, offset, digest))
     return Contents(*stores)
+
+
+def unproven(before: Contents, after: Contents, certificate: Deletion) -> str | None:
+    """None where exactly what the certificate says is gone from both stores, else what is not so."""
+    name = certificate.unit.retention_class
+    says = {r.partition: (r.count, r.checksum) for r in certificate.removed}
+    for where, old, new in (
+        ("ClickHouse", before.clickhouse, after.clickhouse),
+        ("the archive", before.archive, after.archive),
+    ):
+        if {n: keys for n, keys in old.items() if n != name} != new:
+            return f"{where} lacks events of other classes, or still has some of {name}"
+        gone: dict[int, tuple[int, int]] = {}
+        for partition, _, digest in old[name]:
+            count, checksum = gone.get(partition, (0, 0))
+            gone[partition] = count + 1, (checksum + digest) % 2**64
+        if gone != says:
+            return f"of {where} is gone {gone}, and the certificate says {says}"
+    return None
 
 
 def said(topic: AccountedTopic, event_type: str) -> list[bytes]:
