@@ -65,8 +65,8 @@ class _Test:
 class Program:
     """Conditions made ready to run over many batches. Keep it as long as the rules stay; safe from several threads.
 
-    ``steps``: what is worked out, ``values``: what they compare, ``lookups``: of each value its equalities, ``whens``: the steps
-    of the conditions inside of CASE.
+    ``steps``: what is worked out, ``values``: what they compare, ``lookups``: of each value its equalities, ``tables``: of each
+    step that is one its row there, ``whens``: the steps of the conditions inside of CASE.
     """
 
     def __init__(self, trees: Sequence[Tree]) -> None:
@@ -77,12 +77,19 @@ class Program:
         self._value_of: dict[Value, int] = {}
         self._results = [self._step(tree, True) for tree in trees]
         tests = [step for step in self.steps if isinstance(step, _Test)]
-        self.lookups = [_Lookup.of([test for test in tests if test.value == n]) for n in range(len(self.values))]
+        self.lookups = [_Lookup.of(value, [test for test in tests if test.value == n]) for n, value in enumerate(self.values)]
+        looked_up = (
+            (n, self.lookups[one.value].tables.get(one.atom)) for n, one in enumerate(self.steps) if isinstance(one, _Test)
+        )
+        self.tables = {n: table for n, table in looked_up if table is not None}
 
-    def masks(self, columns: pa.RecordBatch) -> list[Mask]:
-        """The mask of each condition, in their order; do not write into them. ``columns``: at least those that they name."""
+    def masks(self, columns: pa.RecordBatch, wanted: Sequence[int] | None = None) -> list[Mask]:
+        """The masks of the conditions with these places, in their order; do not write into them. None: of all.
+
+        ``columns``: at least those that they name.
+        """
         run = _Run(self, columns)
-        return [run.rows(step) for step in self._results]
+        return [run.rows(step) for step in (self._results if wanted is None else [self._results[n] for n in wanted])]
 
     def _step(self, tree: Tree, wanted: bool) -> int:
         """The step for where a tree is true, or with ``wanted`` False where it is false. NOT only turns what is wanted."""
@@ -131,35 +138,72 @@ class Program:
 class _Lookup:
     """All equalities with one text: ``literals``, and per atom which of them it takes; the last place is for none of them."""
 
-    literals: list[str | int | float]
+    literals: pa.Array[Any]
     tables: dict[Atom, Mask]
 
     @classmethod
-    def of(cls, tests: Sequence[_Test]) -> _Lookup:
+    def of(cls, value: Value, tests: Sequence[_Test]) -> _Lookup:
         found = {test.atom: taken for test in tests if (taken := kernels.equals(test.atom)) is not None}
+        if kind_of(value) != "text":
+            return cls(pa.array([], pa.string()), {})
         literals = sorted(frozenset[str | int | float]().union(*found.values()))
         tables = {atom: np.array([*(literal in taken for literal in literals), False]) for atom, taken in found.items()}
-        return cls(literals, tables)
+        return cls(pa.array(literals, pa.string()), tables)
 
 
 @dataclass(frozen=True)
-class _Column:
-    """The values of a field, COALESCE or CASE: row ``r`` has ``words[codes[r]]``, or ``words[r]`` where ``codes`` is None."""
+class _Texts:
+    """Row ``r`` has ``words[codes[r]]``, or ``words[r]`` without ``codes``. ``valid``: words that are not NULL; None: all."""
 
     words: pa.Array[Any]
     codes: npt.NDArray[np.intp] | None
+    valid: Mask | None
 
     @classmethod
-    def of(cls, values: pa.Array[Any]) -> _Column:
-        """By distinct values where these are texts that repeat themselves."""
-        if not pa.types.is_string(values.type) or 4 * len(pc.unique(values.slice(0, SAMPLE))) > min(SAMPLE, len(values)):
-            return cls(values, None)
-        encoded: Any = values.dictionary_encode(null_encoding="encode")
-        return cls(encoded.dictionary, encoded.indices.to_numpy().astype(np.intp))
+    def of(cls, values: pa.Array[Any]) -> _Texts:
+        """By distinct values where they repeat themselves."""
+        words, codes = values, None
+        if 4 * len(pc.unique(values.slice(0, SAMPLE))) <= min(SAMPLE, len(values)):
+            encoded: Any = values.dictionary_encode(null_encoding="encode")
+            words, codes = encoded.dictionary, encoded.indices.to_numpy().astype(np.intp)
+        return cls(words, codes, _valid(words))
 
-    def rows(self, found: Mask) -> Mask:
-        """What was found of the words, for the rows."""
-        return found if self.codes is None else found[self.codes]
+
+@dataclass(frozen=True)
+class _Numbers:
+    """The number of each row; any where ``valid`` is False. None: all are valid."""
+
+    numbers: npt.NDArray[Any]
+    valid: Mask | None
+    codes: None = None
+
+    @classmethod
+    def of(cls, values: pa.Array[Any]) -> _Numbers:
+        return cls((values.fill_null(0) if values.null_count else values).to_numpy(), _valid(values))
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """The items of all rows: item ``i`` is ``words[items[i]]`` and of row ``rows[i]``. ``valid``: rows that have a list."""
+
+    words: list[str | None]
+    items: npt.NDArray[np.int32]
+    rows: npt.NDArray[np.int64]
+    valid: Mask | None
+    codes: None = None
+
+    @classmethod
+    def of(cls, values: pa.Array[Any]) -> _Lists:
+        encoded: Any = values.flatten().dictionary_encode(null_encoding="encode")
+        rows = pc.list_parent_indices(values).to_numpy()
+        return cls(encoded.dictionary.to_pylist(), encoded.indices.to_numpy(), rows, _valid(values))
+
+    def holding(self, text: str, count: int) -> Mask:
+        """Which of ``count`` rows hold the text."""
+        found = np.zeros(count, np.bool_)
+        if text in self.words:
+            found[self.rows[self.items == self.words.index(text)]] = True
+        return found
 
 
 @dataclass(frozen=True)
@@ -179,7 +223,7 @@ class _Run:
         self._nowhere = _Found(None, np.zeros(columns.num_rows, np.bool_), False)
         self._steps: dict[int, _Found] = {}
         self._rows: dict[int, Mask] = {}
-        self._columns: dict[int, _Column] = {}
+        self._columns: dict[int, _Texts | _Numbers | _Lists] = {}
         self._places: dict[int, npt.NDArray[np.int32]] = {}
 
     def rows(self, step: int) -> Mask:
@@ -191,12 +235,13 @@ class _Run:
     def _spread(self, found: _Found) -> Mask:
         if not found.some:
             return self._nowhere.mask
-        return found.mask if found.value is None else self._column(found.value).rows(found.mask)
+        codes = None if found.value is None else self._column(found.value).codes
+        return found.mask if codes is None else found.mask[codes]
 
     def _found(self, step: int) -> _Found:
         if step not in self._steps:
             what = self._program.steps[step]
-            self._steps[step] = self._test(what) if isinstance(what, _Test) else self._join(what)
+            self._steps[step] = self._test(step, what) if isinstance(what, _Test) else self._join(what)
         return self._steps[step]
 
     def _join(self, join: _Join) -> _Found:
@@ -228,29 +273,41 @@ class _Run:
             joined = combine(joined, mask)
         return _Found(None, joined, bool(joined.any()))
 
-    def _test(self, test: _Test) -> _Found:
+    def _test(self, step: int, test: _Test) -> _Found:
         column = self._column(test.value)
-        lookup = self._program.lookups[test.value]
-        if test.atom in lookup.tables and pa.types.is_string(column.words.type):
-            held = lookup.tables[test.atom][self._places_of(test.value, lookup)]
-        else:
-            held = kernels.holds(test.atom, column.words)
+        held = self._held(step, test, column)
         if not test.wanted:
             held = ~held
-            if column.words.null_count:
-                held &= kernels.truth(pc.is_valid(column.words))
+        if column.valid is not None and (isinstance(column, _Numbers) or not test.wanted) and not isinstance(test.atom, IsNull):
+            held = held & column.valid
         return _Found(None if column.codes is None else test.value, held, bool(held.any()))
 
-    def _places_of(self, value: int, lookup: _Lookup) -> npt.NDArray[np.int32]:
+    def _held(self, step: int, test: _Test, column: _Texts | _Numbers | _Lists) -> Mask:
+        """Where the comparison is true; of numbers perhaps also where they are NULL."""
+        atom, table = test.atom, self._program.tables.get(step)
+        if table is not None and isinstance(column, _Texts):
+            return table[self._places_of(test.value, column)]
+        if isinstance(column, _Lists):
+            return column.holding(atom.text if isinstance(atom, Has) else "", self._batch.num_rows)
+        if isinstance(atom, IsNull):
+            length = len(column.words) if isinstance(column, _Texts) else len(column.numbers)
+            return np.zeros(length, np.bool_) if column.valid is None else ~column.valid
+        if isinstance(column, _Numbers):
+            return kernels.holds_number(atom, column.numbers)
+        return kernels.holds(atom, column.words)
+
+    def _places_of(self, value: int, column: _Texts) -> npt.NDArray[np.int32]:
         """Which literal each word is."""
         if value not in self._places:
-            found = pc.index_in(self._column(value).words, value_set=pa.array(lookup.literals, pa.string()))
-            self._places[value] = found.fill_null(len(lookup.literals)).to_numpy()
+            literals = self._program.lookups[value].literals
+            self._places[value] = pc.index_in(column.words, value_set=literals).fill_null(len(literals)).to_numpy()
         return self._places[value]
 
-    def _column(self, value: int) -> _Column:
+    def _column(self, value: int) -> _Texts | _Numbers | _Lists:
         if value not in self._columns:
-            self._columns[value] = _Column.of(self._values(self._program.values[value]))
+            values = self._values(self._program.values[value])
+            kind: Any = _Lists if pa.types.is_list(values.type) else _Texts if pa.types.is_string(values.type) else _Numbers
+            self._columns[value] = kind.of(values)
         return self._columns[value]
 
     def _values(self, value: Value) -> Any:
@@ -266,6 +323,10 @@ class _Run:
             mask = pa.array(self.rows(self._program.whens[condition]))
             found = pc.if_else(mask, self._values(result), found)
         return found
+
+
+def _valid(values: pa.Array[Any]) -> Mask | None:
+    return kernels.truth(pc.is_valid(values)) if values.null_count else None
 
 
 def _plain(column: pa.Array[Any], kind: str) -> pa.Array[Any]:

@@ -6,13 +6,12 @@ all that match hold: of those on a whole field the strongest (drop, mask, hash, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from pipeline.batch import Batch
 from pipeline.rules import tree
@@ -67,7 +66,9 @@ class Rules:
         number = f"/{snapshot.revision}" if snapshot.revision else ""
         self.version = f"{RULES_REVISION}{number}{'/outdated' if outdated else ''}"
         self._rules: list[Rule] = [*snapshot.captures, *snapshot.redactions, *snapshot.retentions]
-        self._conditions = {tenant: _Conditions.of(rules) for tenant, rules in _by_tenant(self._rules).items()}
+        trees = {rule.name: tree.from_json(rule.when.tree) for rule in self._rules if rule.when is not None}
+        self._place = {name: place for place, name in enumerate(trees)}
+        self._program = Program(list(trees.values()))
         self._actions = [
             *(Action("drop", f"rule:{capture.name}") for capture in snapshot.captures),
             *(Action(r.action, f"rule:{r.name}", r.name, r.length) for r in snapshot.redactions),
@@ -101,38 +102,19 @@ class Rules:
     def _matched(self, batch: Batch) -> dict[str, Mask]:
         """Name → rows of each rule that matches any."""
         encoded: Any = batch.column("tenant_id").dictionary_encode()
-        codes, found = encoded.indices.to_numpy(), dict[str, Mask]()
-        for code, tenant in enumerate([*encoded.dictionary.to_pylist(), EVERY_TENANT]):
-            if (asked := self._conditions.get(tenant)) is not None:
-                mine = codes == code if tenant else np.ones(len(batch), np.bool_)
-                found |= {name: rows for name, rows in asked.rows(batch.columns, mine) if rows.any()}
+        tenants = {tenant: code for code, tenant in enumerate(encoded.dictionary.to_pylist())}
+        codes = encoded.indices.to_numpy()
+        here = [rule for rule in self._rules if rule.tenant == EVERY_TENANT or rule.tenant in tenants]
+        asked = [rule.name for rule in here if rule.name in self._place]
+        masks = dict(zip(asked, self._program.masks(batch.columns, [self._place[name] for name in asked]), strict=True))
+        found, every = dict[str, Mask](), np.ones(len(batch), np.bool_)
+        for rule in here:
+            rows = masks.get(rule.name, every)
+            if rule.tenant != EVERY_TENANT and rows.any():
+                rows = rows & (codes == tenants[rule.tenant])
+            if rows.any():
+                found[rule.name] = rows
         return found
-
-
-@dataclass(frozen=True)
-class _Conditions:
-    """The rules of one tenant: those that match every event, and those with a condition."""
-
-    always: Sequence[str]
-    names: Sequence[str]
-    program: Program
-
-    @classmethod
-    def of(cls, rules: Sequence[Rule]) -> _Conditions:
-        trees = {rule.name: tree.from_json(rule.when.tree) for rule in rules if rule.when is not None}
-        return cls([rule.name for rule in rules if rule.when is None], list(trees), Program(list(trees.values())))
-
-    def rows(self, columns: pa.RecordBatch, mine: Mask) -> Iterator[tuple[str, Mask]]:
-        yield from ((name, mine) for name in self.always)
-        masks = self.program.masks(columns) if self.names else []
-        yield from ((name, mask & mine) for name, mask in zip(self.names, masks, strict=True))
-
-
-def _by_tenant(rules: Sequence[Rule]) -> dict[str, list[Rule]]:
-    found: dict[str, list[Rule]] = {}
-    for rule in rules:
-        found.setdefault(rule.tenant, []).append(rule)
-    return found
 
 
 def _first(rules: Sequence[Capture | Retention], rows: Mapping[str, Mask], count: int) -> Codes:

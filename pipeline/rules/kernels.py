@@ -1,7 +1,9 @@
-"""Single comparisons over one Arrow array: the values that they are true for. NULL never is; `columnar` adds the logic."""
+"""Single comparisons over texts in Arrow and numbers in numpy: the values that they are true for. `columnar` adds the logic."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.rules.nodes import Atom, Between, Compare, Const, Has, IsNull, Like, OneOf, Part
+from pipeline.rules.nodes import Atom, Between, Compare, Like, OneOf, Part
 
-FEW = 4
 Mask = npt.NDArray[np.bool_]
 _ORDERED = {"<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
+_NUMBERS: dict[str, Callable[[Any, Any], Mask]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _PARTS = {"starts_with": pc.starts_with, "ends_with": pc.ends_with, "contains": pc.match_substring}
 
 
@@ -28,44 +36,39 @@ def equals(atom: Atom) -> frozenset[str | int | float] | None:
     return None
 
 
-def holds(atom: Atom, values: pa.Array[Any]) -> Mask:  # noqa: PLR0911
-    """Where it is true."""
-    if isinstance(atom, IsNull):
-        return truth(pc.is_null(values))
-    if isinstance(atom, Has):
-        return _has(atom, values)
+def holds(atom: Atom, texts: pa.Array[Any]) -> Mask:
+    """The texts for which it is true."""
     if isinstance(atom, Part):
-        return truth(_PARTS[atom.how](values, atom.text))
+        return truth(_PARTS[atom.how](texts, atom.text))
     if isinstance(atom, Like):
-        return _like(atom, values)
-    found = equals(atom)
-    if found is not None:
-        return _one_of(sorted(found), values)
-    if isinstance(atom, Between):
-        low, high = _scalar(atom.low, values), _scalar(atom.high, values)
-        return truth(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)))
+        return _like(atom, texts)
     if isinstance(atom, Compare) and atom.op in _ORDERED:
-        return truth(_ORDERED[atom.op](values, _scalar(atom.const, values)))
-    raise TypeError(f"{type(atom).__name__} is made of other comparisons; take it apart first")
+        return truth(_ORDERED[atom.op](texts, atom.const.value))
+    if isinstance(atom, Between):
+        return truth(pc.and_(pc.greater_equal(texts, atom.low.value), pc.less_equal(texts, atom.high.value)))
+    found = equals(atom)
+    if found is None:
+        raise TypeError(f"{type(atom).__name__} is made of other comparisons; take it apart first")
+    return truth(pc.is_in(texts, value_set=pa.array(sorted(found), pa.string())))
+
+
+def holds_number(atom: Atom, numbers: npt.NDArray[Any]) -> Mask:
+    """The numbers for which it is true; times are numbers."""
+    if isinstance(atom, Compare) and atom.op in _NUMBERS:
+        return _NUMBERS[atom.op](numbers, atom.const.value)
+    if isinstance(atom, Between):
+        found: Mask = (numbers >= atom.low.value) & (numbers <= atom.high.value)
+        return found
+    literals = equals(atom)
+    if literals is None:
+        raise TypeError(f"{type(atom).__name__} is nothing for numbers, or made of other comparisons")
+    return np.isin(numbers, np.array(sorted(literals), numbers.dtype))
 
 
 def truth(found: pa.Array[Any]) -> Mask:
     """A boolean array as a mask, NULL as false."""
     mask: Mask = (found.fill_null(False) if found.null_count else found).to_numpy(zero_copy_only=False)
     return mask
-
-
-def _one_of(literals: list[Any], values: pa.Array[Any]) -> Mask:
-    if len(literals) > FEW and not pa.types.is_floating(values.type):  # a set does not hold 0.0 for -0.0
-        return truth(pc.is_in(values, value_set=pa.array(literals, values.type)))
-    found = truth(pc.equal(values, pa.scalar(literals[0], values.type)))
-    for literal in literals[1:]:
-        found = found | truth(pc.equal(values, pa.scalar(literal, values.type)))
-    return found
-
-
-def _scalar(const: Const, values: pa.Array[Any]) -> Any:
-    return pa.scalar(const.value, values.type)
 
 
 def _like(atom: Like, values: pa.Array[Any]) -> Mask:
@@ -83,11 +86,3 @@ def _like(atom: Like, values: pa.Array[Any]) -> Mask:
     if opened or closed:
         return truth((pc.ends_with if opened else pc.starts_with)(values, inner))
     return truth(pc.equal(values, inner))
-
-
-def _has(atom: Has, lists: pa.Array[Any]) -> Mask:
-    found = np.zeros(len(lists), np.bool_)
-    hits = truth(pc.equal(lists.flatten(), atom.text))
-    if hits.any():
-        found[pc.list_parent_indices(lists).to_numpy()[hits]] = True
-    return found

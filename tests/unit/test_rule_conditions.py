@@ -281,6 +281,15 @@ def test_what_conditions_have_in_common_is_worked_out_once() -> None:
     assert len(columnar.Program([first, second, first]).steps) == 4
 
 
+def test_only_what_is_asked_for_is_worked_out() -> None:
+    """A condition over a column that is not there would raise."""
+    program = columnar.Program([parse(f"{name} = 'a'").tree for name in ("tool_name", "session_id")])
+    batch = pa.record_batch({"tool_name": ["a", "b"]})
+    assert [mask.tolist() for mask in program.masks(batch, [0])] == [[True, False]]
+    with pytest.raises(KeyError):
+        program.masks(batch)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3000])
 def test_columns_that_repeat_themselves_and_columns_that_do_not(count: int) -> None:
     """Both ways to compare texts give the same, over no rows too."""
@@ -292,6 +301,14 @@ def test_columns_that_repeat_themselves_and_columns_that_do_not(count: int) -> N
     for name in ("tool_name", "session_id"):
         wanted = engines.plain([parse(same.format(name)).tree], batch.to_pylist())[0]
         assert columnar.mask(parse(same.format(name)).tree, batch).tolist() == wanted
+
+
+def test_a_slice_of_a_batch_is_seen_as_its_rows() -> None:
+    draw = Draw(7)
+    batch = conditions.batch(draw.rows(60))
+    program = columnar.Program([draw.tree() for _ in range(40)])
+    for mask, part in zip(program.masks(batch), program.masks(batch.slice(13, 29)), strict=True):
+        assert mask[13:42].tolist() == part.tolist()
 
 
 def test_no_word_of_a_person_gets_out_of_its_quotes() -> None:
