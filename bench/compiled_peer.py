@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.naive import CONTENT
 from connectors.clickhouse import ddl
-from pipeline.stages.detectors import DETECTORS
+from bench.peer_detectors import DETECTORS
 from pipeline.stages.redact import IDENTITY, WRITTEN
 from schemas import event_fields
 

@@ -29,7 +29,7 @@ from connectors.kafka import cluster_of, consumer_config
 from pipeline import settings
 from pipeline.stages.redact import IDENTITY, WRITTEN
 from schemas import event_fields, event_schema, fields_of_class
-from tests.plain.redaction import masked
+from bench.peer_detectors import masked
 
 ROWS = 10_000
 CONTENT = fields_of_class("content")

@@ -1,134 +1,81 @@
-"""What counts as a secret or as personal data in text, as patterns for RE2 (linear time, no look-around).
-
-Written from the providers' public descriptions of their formats; docs/redaction.md says what each one finds and what it does not.
-"""
+"""The detectors as columns are searched with them: patterns for RE2 that find the few texts worth a closer look."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-@dataclass(frozen=True)
-class Detector:
-    """One kind of text that is replaced by ``[REDACTED:<name>]``.
+from auditwire.redaction import DETECTORS, Detector, revision_of
+from auditwire.redaction.views import DASHES, INVISIBLE, SPACES
+from pipeline.batch import Indices
 
-    ``secret`` goes, ``before`` and ``after`` are context that stays. ``hints`` are short patterns without anchors of which one
-    matches in every text with a finding, whatever stands around it: all texts are searched for them, and for the rest where
-    one was found. ``keep`` are look-alikes as pairs (before, after), at most four: an ``@`` between the two is no finding. They
-    are taken from left to right, and what one covers is no part of the next.
-    """
+__all__ = ["DETECTORS", "RULES_REVISION", "Detector", "chosen", "filter_of", "revision_of"]
 
-    name: str
-    hints: tuple[str, ...]
-    secret: str
-    before: str = ""
-    after: str = ""
-    keep: tuple[tuple[str, str], ...] = ()
-    personal: bool = False
-
-    @property
-    def pattern(self) -> str:
-        """Context in groups of its own; without any, a literal beginning stays one, which RE2 finds many times faster."""
-        before = f"({self.before})" if self.before else ""
-        return before + f"(?:{self.secret})" + (f"({self.after})" if self.after else "")
-
-    @property
-    def replacement(self) -> str:
-        before = r"\1" if self.before else ""
-        after = (r"\2" if self.before else r"\1") if self.after else ""
-        return f"{before}[REDACTED:{self.name}]{after}"
-
-
-def _either(*patterns: str) -> str:
-    return f"(?:{'|'.join(patterns)})"
-
-
-_SLASH = r"(?:\\*/)"  # JSON may escape it
-_QUOTE = r"[\"'\\]*"
-_IS = _QUOTE + r"\s*(?:=>|[:=])\s*" + _QUOTE
-_WORD = r"[A-Za-z0-9_-]"  # the alphabet of base64url
-
-_KEY_LINE = r"-{4,5} ?%s (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)? ?-{4,5}"
-_KEY_BEGIN, _KEY_END = _KEY_LINE % "BEGIN", _KEY_LINE % "END"
-
-_AWS_NAME = r"(?i:secret_?(?:access_?)?key|session_?token)" + _IS
-_AZURE_NAME = _either(r"(?i:acc(?:ount|ess)_?key)" + _IS, "sig(?:=|%3[Dd])")
-_GITLAB_PREFIX = r"(?:pat|oas|dt|rt|rtr|cbt|ptt|ft|imt|agent|wt|soat|ffct)"
-_SCHEME = r"(?i:authorization" + _IS + r"(?:bearer|basic|token|digest|negotiate)\s+)"
-_HEADER = r"(?i:(?:private|job|deploy|gitlab|vault|auth|access|api|security)-token|api-key)" + _IS
-_USER = _either(":" + _SLASH + "{2}", "(?i:%3A%2F%2F)") + r"[^\s/?#:@\"'<>]*?(?:@[^\s/?#:@\"'<>]*)?(?i::|%3A)"
-_NO_ESCAPE = r"\\+[^\s\\bfnrt\"'/]"  # a backslash that is no line end, quote or slash in JSON
-_AFTER_USER = rf"(?:[0-9]*(?:[^\s/?#0-9\"'<>,;|`\\]|{_NO_ESCAPE})(?:[^\s/\"'<>`\\]|{_NO_ESCAPE})*|[0-9]+)"
-_AT = r"(?:@|%40)"
-_DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-
-_JSON_ESCAPE = r"\\(?:[bfnrt]|u[0-9A-Fa-f]{4})"
-_NO_ADDRESS = (
-    (
-        _either(r"\b(?:git|hg|svn|gitlab)", _JSON_ESCAPE, ":" + _SLASH + r"{2}[^\s/@:\"'<>]*"),
-        "[A-Za-z0-9]",
-    ),  # service users, decorators, URLs
-    (
-        "[A-Za-z0-9._-]",
-        _either(
-            r"[A-Za-z0-9.-]+:(?:[/~]|[A-Za-z0-9._-]+/)",  # scp and rsync remotes
-            r"[v^~=]?[0-9]+\.[0-9]",  # versions of packages
-            r"[1-9]x\.[a-z]",  # images for dense screens
-            r"[A-Za-z0-9_.-]+\.(?:service|socket|timer|target|mount|slice|scope)\b",  # systemd units
-        ),
-    ),
+GROUP = 12  # detectors that are asked about together first
+_LITERAL = re.compile(r"[A-Za-z0-9_:/-]+")
+# What may hide a secret from the patterns: a text with one of these is always looked at.
+DISGUISES = (
+    r"\\u00[2-7][0-9A-Fa-f]",
+    r"\\x[2-7][0-9A-Fa-f]",
+    r"\\u00[aA][dD]|\\u180[eE]|\\u20[0-6]|\\u[fF][eE][fF][fF]|\\u[fF][fF]0[dD]|\\u3000|\\u00[aA]0|\\u221",
+    r"\\\\\\+r?n|\\\r?\n|\\u00[01]",
+    r"\x1b\[",
+    f"[{INVISIBLE}{SPACES}{DASHES}]",
+    r"&#",
+    r"%[2-7][0-9A-Fa-f]",
 )
 
-# RE2 finds a literal beginning many times faster, in any case of letters too as long as it holds neither k nor s (they have
-# look-alikes beyond ASCII): hence the shape of the hints.
-DETECTORS: tuple[Detector, ...] = (
-    Detector("private_key", ("BEGIN [A-Z0-9 ]*PRIVATE KEY",), rf"(?s:{_KEY_BEGIN}.*?(?:{_KEY_END}|\z))"),
-    Detector("aws_secret_key", ("(?i:ecret_?(?:acc|key))", "(?i:ion_?token)"), r"[A-Za-z0-9/+]{40,}={0,2}", _AWS_NAME),
-    Detector("azure_key", ("(?i:acc(?:ount|ess)_?key)", "sig(?:=|%3[Dd])"), r"[A-Za-z0-9%/+_-]{27,}={0,2}", _AZURE_NAME),
-    Detector("jwt", ("eyJ",), rf"eyJ{_WORD}{{10,}}\.(?:eyJ{_WORD}{{5,}}|{_WORD}{{16,}}\.{_WORD}{{8,}})(?:\.{_WORD}*){{0,3}}"),
-    Detector("aws_access_key", ("A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{4}",), "A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}"),
-    Detector("gitlab_token", ("gl[a-z]{2,5}-",), rf"gl{_GITLAB_PREFIX}-{_WORD}{{10,}}(?:\.{_WORD}+)*"),
-    Detector("gitlab_registration_token", ("GR1348941",), rf"GR1348941{_WORD}{{10,}}"),
-    Detector("github_token", ("gh[pousr]_",), r"gh[pousr]_[A-Za-z0-9_]{16,}"),
-    Detector("github_fine_grained_token", ("github_pat_",), r"github_pat_[A-Za-z0-9_]{20,}"),
-    Detector("slack_token", ("xox[a-z]|xapp-",), r"x(?:ox[a-z](?:\.xox[a-z])?|app-[0-9])-[A-Za-z0-9-]{10,}"),
-    Detector("slack_webhook", (r"hooks\.slack\.com",), rf"hooks\.slack\.com(?:{_SLASH}[A-Za-z0-9_+-]+){{2,}}"),
-    Detector("gcp_api_key", ("AIza",), rf"AIza{_WORD}{{35}}"),
-    Detector(
-        "url_password", (rf":{_SLASH}{{2}}[^\s/:]*(?::|%3[Aa])", "%3[Aa]%2[Ff]%2[Ff]"), _AFTER_USER, before=_USER, after=_AT
-    ),
-    Detector("authorization", ("(?i:authorization)",), r"[A-Za-z0-9._~+/-]{4,}=*", before=_SCHEME),
-    Detector("bearer_token", (r"(?i:bearer)\s",), r"[A-Za-z0-9._~+/-]{24,}=*", before=r"(?i:bearer)\s+"),
-    Detector("header_token", ("-(?i:token|key)",), r"[A-Za-z0-9._~+/-]{16,}=*", before=_HEADER),
-    Detector(
-        "email",
-        hints=("@[A-Za-z0-9]", "%40[A-Za-z0-9]"),
-        secret=rf"[A-Za-z0-9][A-Za-z0-9._+'-]*{_AT}(?:{_DOMAIN}\.)+[A-Za-z]{{2,}}",
-        before=_JSON_ESCAPE + "|",  # the end of a JSON escape is no part of the address
-        keep=_NO_ADDRESS,
-        personal=True,
-    ),
-)
 
-# A text that was cut may end in half a secret: these forms take what the cut left of one.
-CUT: tuple[Detector, ...] = (
-    Detector("cut", (), r"\S+\z", before=_USER),
-    Detector("cut", (), r"[^\s\"`<>(){}\[\],;|]{8,}\z"),
-)
-
-# An ASCII character behind a JSON escape.
-ESCAPE = r"\\u00([2-7][0-9A-Fa-f])"
-
-
+@lru_cache(8)
 def filter_of(detectors: tuple[Detector, ...]) -> str:
-    """One pattern that matches every text in which a detector finds something, or in which an escape may hide it."""
-    return "|".join([*(hint for detector in detectors for hint in detector.hints), ESCAPE])
+    """A pattern for RE2 that matches every text in which a detector finds something, or in which something may be hidden."""
+    return "|".join([_union(detectors), *DISGUISES])
 
 
-def revision_of(detectors: tuple[Detector, ...]) -> str:
-    """12 hex digits that change with any change of the detectors."""
-    return hashlib.sha256(repr((detectors, CUT, ESCAPE)).encode()).hexdigest()[:12]
+def _union(detectors: Iterable[Detector]) -> str:
+    """A pattern that matches where one of the detectors may find something."""
+    hints = dict.fromkeys(hint for detector in detectors if not detector.rough for hint in detector.hints)
+    rough = dict.fromkeys(detector.rough for detector in detectors if detector.rough)
+    literal = f"(?i:{'|'.join(re.escape(hint) for hint in hints)})"
+    return "|".join([*([literal] if hints else []), *rough])
+
+
+def chosen(texts: Sequence[str], detectors: Sequence[Detector]) -> Iterator[tuple[int, list[int]]]:
+    """For the rank of each detector the places of the texts in which it may find something."""
+    if not texts:
+        return
+    values = pa.array(texts, pa.large_string())
+    for group, pattern, alone in _groups(tuple(detectors)):
+        rows = _matching(values, pattern)
+        if not len(rows):
+            continue
+        some = values.take(pa.array(rows))
+        known = {one: rows[_matching(some, one)].tolist() for one in dict.fromkeys(alone)}
+        for rank, one in zip(group, alone, strict=True):
+            if known[one]:
+                yield rank, known[one]
+
+
+@lru_cache(8)
+def _groups(detectors: tuple[Detector, ...]) -> list[tuple[range, str, list[str]]]:
+    """Ranks of some detectors, the pattern of all of them, that of each."""
+    found = []
+    for start in range(0, len(detectors), GROUP):
+        group = range(start, min(start + GROUP, len(detectors)))
+        found.append((group, _union([detectors[rank] for rank in group]), [_union([detectors[rank]]) for rank in group]))
+    return found
+
+
+def _matching(values: pa.Array[Any], pattern: str) -> Indices:
+    """Places of the values in which the pattern matches."""
+    search = pc.match_substring if _LITERAL.fullmatch(pattern) else pc.match_substring_regex
+    return np.flatnonzero(search(values, pattern=pattern).to_numpy(zero_copy_only=False))
 
 
 RULES_REVISION = revision_of(DETECTORS)

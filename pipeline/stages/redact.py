@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,21 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from auditwire.redaction import redacted, spans
 from pipeline.batch import Batch, Indices
-from pipeline.stages.detectors import CUT, DETECTORS, ESCAPE, Detector, filter_of
+from pipeline.stages.detectors import DETECTORS, Detector, chosen, filter_of
 from pipeline.stages.texts import Text, texts, with_texts
 from schemas import event_fields, fields_of_class
 
 IDENTITY = ("event_id", "tenant_id", "producer_id")
 WRITTEN = "processed_"  # columns that begin so hold no word of a producer when a batch leaves the chain
-_AT_KEPT = "\0"  # validated texts hold no NUL
-_ESCAPE = re.compile(ESCAPE)
-_PLAIN_ESCAPES = (  # by RE2, since runs of backslashes may be long
-    (r"(\\*)\\u0022", r"\1\1\\" + '"'),  # a quote needs its backslash at each depth of nesting
-    (r"(\\*)\\u005[cC]", r"\1\1\\\\"),
-    (rf"\\+{ESCAPE}", r"\\u00\1"),  # the backslashes of the nesting go
-)
-
 
 Mask = npt.NDArray[np.bool_]
 Cuts = dict[tuple[str, str], Indices]
@@ -71,7 +63,7 @@ def _changes(group: list[Text], detectors: tuple[Detector, ...], cuts: Cuts) -> 
         cut[start + cuts.get((text.column, text.part), np.empty(0, np.int64))] = True
     hits = np.flatnonzero(_matches(values, filter_of(detectors)) | cut)
     before = values.take(pa.array(hits))
-    after = _masked_ends(_replaced(before, detectors), cut[hits])
+    after = _redacted(before, cut[hits], detectors)
     altered = _true(pc.not_equal(before, after))
     positions, after = hits[altered], after.filter(pa.array(altered)).cast(pa.string())
     return list(_by_text(suspects, starts, positions, after))
@@ -87,48 +79,12 @@ def _suspects(group: list[Text], pattern: str, cuts: Cuts) -> list[Text]:
     return [text for text, hit in zip(group, _matches(whole, pattern), strict=True) if hit or (text.column, text.part) in cuts]
 
 
-def _replaced(values: pa.Array[Any], detectors: tuple[Detector, ...]) -> pa.Array[Any]:
-    """The values with every finding replaced; a value with escapes is stored decoded if something was found in it."""
-    readable = _unescaped(values)
-    clean = readable
-    for detector in detectors:
-        rows = np.logical_or.reduce([_matches(clean, hint) for hint in detector.hints])
-        if rows.any():
-            mask = pa.array(rows)
-            clean = pc.replace_with_mask(clean, mask, _applied(clean.filter(mask), detector))
-    return clean if readable is values else pc.if_else(pc.equal(clean, readable), values, clean)
-
-
-def _applied(values: pa.Array[Any], detector: Detector) -> pa.Array[Any]:
-    if not detector.keep:
-        return _replace(values, detector.pattern, detector.replacement)
-    groups = range(1, 2 * len(detector.keep), 2)
-    pattern = "|".join(f"({before})@({after})" for before, after in detector.keep)
-    hidden = "".join(rf"\{group}" for group in groups) + _AT_KEPT + "".join(rf"\{group + 1}" for group in groups)
-    values = _replace(_replace(values, pattern, hidden), detector.pattern, detector.replacement)
-    return pc.replace_substring(values, pattern=_AT_KEPT, replacement="@")
-
-
-def _unescaped(values: pa.Array[Any]) -> pa.Array[Any]:
-    """The values with escaped ASCII characters made readable, however deep they are nested; the same object without any."""
-    rows = _matches(values, ESCAPE)
-    if not rows.any():
-        return values
-    flat = values.filter(pa.array(rows))
-    for pattern, replacement in _PLAIN_ESCAPES:
-        flat = _replace(flat, pattern, replacement)
-    readable = [_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) for text in flat.to_pylist()]
-    return pc.replace_with_mask(values, pa.array(rows), pa.array(readable, pa.large_string()))
-
-
-def _masked_ends(values: pa.Array[Any], cut: Mask) -> pa.Array[Any]:
-    """The values with what may be half a secret taken from the end of those that were cut."""
-    if not cut.any():
-        return values
-    ends = values.filter(pa.array(cut))
-    for form in CUT:
-        ends = _replace(ends, form.pattern, form.replacement)
-    return pc.replace_with_mask(values, pa.array(cut), ends)
+def _redacted(values: pa.Array[Any], cut: Mask, detectors: tuple[Detector, ...]) -> pa.Array[Any]:
+    """The values without what is found in them. ``cut``: whose end may be half a secret."""
+    given = values.to_pylist()
+    found = spans(given, detectors, cut.tolist() if cut.any() else (), chosen)
+    after = [redacted(text, one) for text, one in zip(given, found, strict=True)]
+    return pa.array(after, values.type)
 
 
 def _cut_values(batch: Batch, found: list[Text]) -> Cuts:
@@ -181,10 +137,6 @@ def _changed_names(rows: int, changes: list[_Change]) -> pa.Array[Any]:
 
 def _matches(values: pa.Array[Any], pattern: str) -> Mask:
     return _true(pc.match_substring_regex(values, pattern=pattern))
-
-
-def _replace(values: pa.Array[Any], pattern: str, replacement: str) -> pa.Array[Any]:
-    return pc.replace_substring_regex(values, pattern=pattern, replacement=replacement)
 
 
 def _true(mask: pa.Array[Any]) -> Mask:

@@ -1,0 +1,7 @@
+"""Secrets and personal data in text: what they look like, where they stand, and the text without them."""
+
+from auditwire.redaction.detector import Detector
+from auditwire.redaction.engine import Found, redacted, spans
+from auditwire.redaction.table import DETECTORS, revision_of
+
+__all__ = ["DETECTORS", "Detector", "Found", "redacted", "revision_of", "spans"]

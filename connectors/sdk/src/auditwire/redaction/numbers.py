@@ -1,0 +1,188 @@
+"""Numbers of people: cards, bank accounts, telephones, national ids. A pattern proposes, a check digit or a name decides."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import NamedTuple
+
+from auditwire.redaction.detector import Detector
+
+_SEP = r"[ ./-]?"
+_ROUGH_CARD = r"\b[0-9](?:[ .-]{0,2}[0-9]){13}"
+_ROUGH_ABROAD = r"\+ ?[(]?[0-9]|\b00[1-9]"
+_ROUGH_PHONE = r"(?i:phone|tel|mobil|cell|handy|fax|call|sms|whatsapp|number|hotline|ring|dial|anruf|nummer|reich|wahl|portable|joindre|vil|llam|chiam|bel|kom|zadz|numer|ara|gsm|電話|携帯|电话|手机|联系|致电|連絡|msisdn|contact|kontakt)|[(][2-9][0-9]{2}[)]"
+_ROUGH_ID = (
+    r"\b[0-9](?:[ ./+-]?[0-9]){7}|\b[A-Z]{6} ?[0-9L-V]{2}[A-Z]|\b[A-Z]{3} [A-Z]{3} [0-9L-V]{2}[A-Z]|\b[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"
+    r"|\b[XYZ]-?[0-9]{7}|\b[0-9]{6}[-+A-Y][0-9]{3}|\b[12] ?[0-9]{2} ?[0-9]{2} ?2[AB]|\b[0-9]{7}[A-W]"
+)
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of the others."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def mod97(account: str) -> bool:
+    """Whether the check digits of an IBAN hold."""
+    return int("".join(str(int(c, 36)) for c in account[4:] + account[:4])) % 97 == 1
+
+
+_CARD = r"(?<![\w.])(?<![0-9][-/])[0-9](?:[ .-]{0,2}[0-9]){13,18}(?![\w]|[.-][0-9])"
+_ISSUERS = (
+    (re.compile(r"4"), (16,)),
+    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
+    (re.compile(r"3[47]"), (15,)),
+    (re.compile(r"6011|64[4-9]|65"), (16,)),
+    (re.compile(r"35(?:2[89]|[3-8])"), (16,)),
+    (re.compile(r"3(?:0[0-5]|[689])"), (14,)),
+    (re.compile(r"62|81"), (16, 17, 18, 19)),
+)
+
+
+def _card(match: re.Match[str]) -> bool:
+    digits = re.sub("[^0-9]", "", match[0])
+    return any(len(digits) in lengths and issuer.match(digits) for issuer, lengths in _ISSUERS) and luhn(digits) and len(set(digits)) > 2
+
+
+IBAN_LENGTHS = {
+    **{"AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "CH": 21, "CR": 22, "CY": 28},
+    **{"CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "ES": 24, "FI": 18, "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23, "GL": 18},
+    **{"GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IS": 26, "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LI": 21},
+    **{"LT": 20, "LU": 20, "LV": 21, "MC": 27, "MD": 24, "ME": 22, "MK": 19, "MT": 31, "MR": 27, "MU": 30, "NL": 18, "NO": 15, "PK": 24},
+    **{"PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "TN": 24, "TR": 26},
+    **{"UA": 29, "VA": 22, "VG": 24, "XK": 20},
+}
+_LENGTHS: dict[int, list[str]] = {}
+for _country, _length in IBAN_LENGTHS.items():
+    _LENGTHS.setdefault(_length, []).append(_country)
+_IBAN = r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % "|".join(
+    f"(?:{'|'.join(countries)})[0-9]{{2}}(?:[ .-]{{0,2}}[A-Za-z0-9]){{{length - 4}}}" for length, countries in sorted(_LENGTHS.items())
+)
+
+
+def _iban(match: re.Match[str]) -> bool:
+    return mod97(re.sub("[^A-Z0-9]", "", match[0].upper()))
+
+
+# Telephones ---------------------------------------------------------------------------------------------------------------
+
+_ABROAD = r"(?<![\w.+])(?:\+|\(\+|00(?=[1-9]))[ ]?[0-9]{1,3}\)?(?:[ ./()-]{0,3}[0-9]){6,13}(?![\w])"
+_AT_HOME = r"(?<![\w.:/+=-])(?<![0-9] )\(?0?[0-9](?:[ ./()-]{0,3}[0-9]){6,12}(?![\w]|[.:-][0-9])"
+_PHONE_NAMES = re.compile(
+    r"(?i)(?:phone|\btel\b|\btel[.:_ ]|telef|telep|mobil|\bcell|handy|\bfax|\bcall|\bsms\b|whatsapp|\bnumber to reach|hotline|\bring\b|\bdial|anruf|rufnummer|erreichbar|durchwahl|appel|portable|joindre|móvil|llam|celular|cellulare|chiam"
+    r"|telefoon|bel(?:len)?\b|komórk|komork|zadzwoń|numer|\btelefon|ara(?:yın|yin)|\bgsm\b|電話|携帯|电话|手机|联系|致电|連絡|msisdn|contact|kontakt|reach)[^\n]{0,60}\Z"
+)
+_US = re.compile(r"\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[-. ][0-9]{4}|[2-9][0-9]{2}([-.])[2-9][0-9]{2}\1[0-9]{4}")
+_REGIONS = "US GB DE FR ES IT PT NL BE CH AT PL TR SE NO DK FI IE AU JP CN IN BR CA CZ GR LU MX KR ZA NZ RU".split()
+
+
+def _phone_abroad(match: re.Match[str]) -> bool:
+    import phonenumbers
+
+    number = match[0].replace("(0)", "").replace("(", "").replace(")", "").strip()
+    number = number if number.startswith("+") else "+" + number[2:]
+    try:
+        return bool(phonenumbers.is_possible_number(phonenumbers.parse(number)))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _phone(match: re.Match[str]) -> bool:
+    text, start, value = match.string, match.start(), match[0]
+    named = _PHONE_NAMES.search(text, max(0, start - 70), start)
+    if not named:
+        return value.startswith("(") and _US.fullmatch(value) is not None
+    import phonenumbers
+
+    for region in _REGIONS:
+        try:
+            if phonenumbers.is_valid_number(phonenumbers.parse(value, region)):
+                return True
+        except phonenumbers.NumberParseException:
+            return False
+    return False
+
+
+# National ids -------------------------------------------------------------------------------------------------------------
+
+
+class Id(NamedTuple):
+    """A country's number: what it looks like, the module of stdnum with its checksum, names that it is given, and the form
+    that needs no name."""
+
+    form: re.Pattern[str]
+    module: str
+    names: re.Pattern[str]
+    alone: re.Pattern[str] | None = None
+
+
+def _id(form: str, module: str, names: str, alone: str = "") -> Id:
+    return Id(re.compile(form), module, re.compile(rf"(?i)(?:{names})"), re.compile(alone) if alone else None)
+
+
+_PERSON = r"national[ _-]?id|identity|personal[ _-]?(?:id|number|code)|\bid[ _-]?(?:number|no|card)|tax[ _-]?id|\btin\b|citizen|\bssn\b|identification"
+IDS: tuple[Id, ...] = (
+    _id(r"[0-9]{3}-[0-9]{2}-[0-9]{4}|[0-9]{9}|[0-9]{3} [0-9]{2} [0-9]{4}", "us.ssn", rf"ssn|social|{_PERSON}", r"[0-9]{3}-[0-9]{2}-[0-9]{4}"),
+    _id(r"[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]", "", r"", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z].*"),
+    _id(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}", "gb.nhs", r"nhs|patient|health", r"[0-9]{3} [0-9]{3} [0-9]{4}"),
+    _id(r"[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "de.idnr", rf"steuer|idnr|id-nr|tax|identifikation|{_PERSON}", r"[0-9]{2} [0-9]{3} [0-9]{3} [0-9]{3}"),
+    _id(r"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9][0-9AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}", "fr.nir", r".", r".*"),
+    _id(r"[0-9]{8}-?[A-Z]", "es.dni", r".", r".*"),
+    _id(r"[XYZ]-?[0-9]{7}-?[A-Z]", "es.nie", r".", r".*"),
+    _id(r"[A-Z]{6}[ ]?[0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2}[ ]?[A-Z][0-9LMNP-V]{3}[A-Z]", "it.codicefiscale", r".", r".*"),
+    _id(r"[A-Z]{3} [A-Z]{3} [0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} [A-Z][0-9LMNP-V]{3}[A-Z]", "it.codicefiscale", r".", r".*"),
+    _id(r"[0-9]{4}[ .]?[0-9]{2}[ .]?[0-9]{3}|[0-9]{9}", "nl.bsn", rf"bsn|burgerservice|sofi|{_PERSON}"),
+    _id(r"[0-9]{2}[. ]?[0-9]{2}[. ]?[0-9]{2}[- ]?[0-9]{3}[. ]?[0-9]{2}", "be.nn", rf"rijksregister|registre|\brrn|\bnn\b|niss|insz|{_PERSON}", r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}"),
+    _id(r"[0-9]{11}", "pl.pesel", rf"pesel|{_PERSON}"),
+    _id(r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "pt.nif", rf"nif|contribuinte|fiscal|{_PERSON}"),
+    _id(r"(?:19|20)?[0-9]{6}[-+]?[0-9]{4}", "se.personnummer", rf"personn|samordning|{_PERSON}", r"(?:19|20)?[0-9]{6}[-+][0-9]{4}"),
+    _id(r"[0-9]{6} ?[0-9]{5}", "no.fodselsnummer", rf"f(?:ø|o|oe)dsels|fnr|personnummer|{_PERSON}"),
+    _id(r"[0-9]{6}[- ]?[0-9]{4}", "dk.cpr", rf"cpr|person|{_PERSON}"),
+    _id(r"[0-9]{6}[-+A-FYXWVU][0-9]{3}[0-9A-Y]", "fi.hetu", r".", r".*"),
+    _id(r"756[. ]?[0-9]{4}[. ]?[0-9]{4}[. ]?[0-9]{2}", "ch.ssn", r".", r".*"),
+    _id(r"[1-9][0-9]{10}", "tr.tckimlik", rf"kimlik|tckn|\btc\b|t\.c\.|{_PERSON}"),
+    _id(r"[0-9]{17}[0-9Xx]|[0-9]{6} [0-9]{8} [0-9]{3}[0-9Xx]", "cn.ric", r".", r".*"),
+    _id(r"[2-9][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}", "in_.aadhaar", rf"aadhaar|aadhar|uidai|\buid\b|आधार|{_PERSON}", r"[2-9][0-9]{3}[ -][0-9]{4}[ -][0-9]{4}"),
+    _id(r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}[-/ ]?[0-9]{2}", "br.cpf", rf"cpf|contribuinte|{_PERSON}", r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"),
+    _id(r"[0-9]{4} ?[0-9]{6}", "at.vnr", rf"svnr|sozialversicherung|\bsv-?nr|{_PERSON}"),
+    _id(r"[0-9]{6}/?[0-9]{3,4}", "cz.rc", rf"rodn|{_PERSON}", r"[0-9]{6}/[0-9]{3,4}"),
+    _id(r"[0-9]{6}-?[0-9]{7}", "kr.rrn", rf"주민|rrn|{_PERSON}", r"[0-9]{6}-[0-9]{7}"),
+    _id(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}", "ca.sin", rf"\bsin\b|social insurance|{_PERSON}"),
+    _id(r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "au.tfn", rf"\btfn\b|tax file|{_PERSON}"),
+    _id(r"[0-9]{13}", "za.idnr", rf"south african id|{_PERSON}"),
+    _id(r"[0-9]{7}[A-W][A-IW]?", "ie.pps", r"pps", r".*"),
+)
+_CANDIDATE = (
+    r"(?<![\w])(?<![0-9][.:])(?:[A-Z]{6} ?[0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]|[A-Z]{3} [A-Z]{3} [0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} [A-Z][0-9LMNP-V]{3}[A-Z]"
+    r"|[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]|[XYZ]-?[0-9]{7}-?[A-Z]|[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Y]|[12] ?[0-9]{2} ?[0-9]{2} ?2[AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"
+    r"|[0-9]{7}[A-W][A-IW]?|[0-9](?:[ ./+-]?[0-9]){7,17}(?:-?[A-Za-z])?)(?![\w]|[.:-][0-9])"
+)
+
+
+def _national(match: re.Match[str]) -> bool:
+    value, text = match[0], match.string
+    before = text[max(0, match.start() - 60) : match.start()]
+    for one in IDS:
+        if not one.form.fullmatch(value):
+            continue
+        if not (one.alone and one.alone.fullmatch(value)) and not one.names.search(before):
+            continue
+        if not one.module:
+            return True
+        if importlib.import_module(f"stdnum.{one.module}").is_valid(value):
+            return True
+    return False
+
+
+NUMBERS: tuple[Detector, ...] = (
+    Detector("card_number", (), _CARD, check=_card, rough=_ROUGH_CARD, personal=True),
+    Detector("iban", (), _IBAN, check=_iban, rough=r"\b[A-Z]{2}[0-9]{2}[ .-]{0,2}[A-Za-z0-9]", personal=True),
+    Detector("national_id", (), _CANDIDATE, check=_national, rough=_ROUGH_ID, personal=True),
+    Detector("phone", (), _ABROAD, check=_phone_abroad, rough=_ROUGH_ABROAD, personal=True),
+    Detector("phone", (), _AT_HOME, check=_phone, rough=_ROUGH_PHONE, personal=True),
+)

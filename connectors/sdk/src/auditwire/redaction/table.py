@@ -1,0 +1,35 @@
+"""All detectors, in the order of their names' precedence."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from auditwire.redaction.detector import Detector
+from auditwire.redaction.keys import KEYS
+from auditwire.redaction.named import NAMED
+from auditwire.redaction.numbers import NUMBERS
+from auditwire.redaction.personal import PERSONAL
+from auditwire.redaction.prose import PROSE
+from auditwire.redaction.tokens import TOKENS, Token
+from auditwire.redaction.web import WEB
+
+_LITERAL = re.compile(r"(?:[A-Za-z0-9_:/+~-]|\\[.+])+")
+
+
+def _of(token: Token) -> Detector:
+    literal = all(_LITERAL.fullmatch(hint) for hint in token.hints)
+    hints = tuple(hint.replace("\\", "").lower() for hint in token.hints) if literal else ()
+    return Detector(token.name, hints, token.pattern, rough="|".join(token.hints), exact=True)
+
+
+DETECTORS: tuple[Detector, ...] = (*KEYS, *map(_of, TOKENS), *WEB, *NAMED, *PROSE, *PERSONAL, *NUMBERS)
+
+
+def revision_of(detectors: tuple[Detector, ...]) -> str:
+    """12 hex digits that change with any change of the detectors, of what they look for and of how."""
+    digest = hashlib.sha256(repr([(d.name, d.hints, d.pattern, d.rough, d.personal) for d in detectors]).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
