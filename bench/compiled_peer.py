@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.naive import CONTENT
-from connectors.clickhouse import ddl
 from bench.peer_detectors import DETECTORS
+from connectors.clickhouse import ddl
 from pipeline.stages.redact import IDENTITY, WRITTEN
 from schemas import event_fields
 

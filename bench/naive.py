@@ -25,11 +25,11 @@ import fastavro
 from clickhouse_driver import Client
 from confluent_kafka import Consumer
 
+from bench.peer_detectors import masked
 from connectors.kafka import cluster_of, consumer_config
 from pipeline import settings
 from pipeline.stages.redact import IDENTITY, WRITTEN
 from schemas import event_fields, event_schema, fields_of_class
-from bench.peer_detectors import masked
 
 ROWS = 10_000
 CONTENT = fields_of_class("content")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+
 @dataclass(frozen=True)
 class Detector:
     """One kind of text that is replaced by ``[REDACTED:<name>]``.

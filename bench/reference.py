@@ -105,7 +105,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--least", type=int, default=20, help="each fate must be met so often")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--without", choices=[d.name for d in DETECTORS], help="a detector that the real processor lacks")
+    parser.add_argument("--without", choices=sorted({d.name for d in DETECTORS}), help="a detector that the real processor lacks")
     args = parser.parse_args()
     console, seen, smallest, cpu = Console(width=140), comparison.Seen(), list[str](), 0.0
     firsts = [args.seed * 1_000_000 + n * 10_000 for n in range(args.processes)]

@@ -21,13 +21,11 @@ GROUP = 12  # detectors that are asked about together first
 _LITERAL = re.compile(r"[A-Za-z0-9_:/-]+")
 # What may hide a secret from the patterns: a text with one of these is always looked at.
 DISGUISES = (
-    r"\\u00[2-7][0-9A-Fa-f]",
-    r"\\x[2-7][0-9A-Fa-f]",
-    r"\\u00[aA][dD]|\\u180[eE]|\\u20[0-6]|\\u[fF][eE][fF][fF]|\\u[fF][fF]0[dD]|\\u3000|\\u00[aA]0|\\u221",
-    r"\\\\\\+r?n|\\\r?\n|\\u00[01]",
+    r"\\[ux][0-9A-Fa-f]",
+    r"\\\\\\+r?n|\\\r?\n",
     r"\x1b\[",
     f"[{INVISIBLE}{SPACES}{DASHES}]",
-    r"&#",
+    r"&(?:#|quot;|amp;|lt;|gt;|apos;)",
     r"%[2-7][0-9A-Fa-f]",
 )
 
@@ -35,7 +33,7 @@ DISGUISES = (
 @lru_cache(8)
 def filter_of(detectors: tuple[Detector, ...]) -> str:
     """A pattern for RE2 that matches every text in which a detector finds something, or in which something may be hidden."""
-    return "|".join([_union(detectors), *DISGUISES])
+    return "|".join([_union(detectors).replace(r"\b", r"(?:\b|\\[bfnrt])"), *DISGUISES])  # a word may follow an escape
 
 
 def _union(detectors: Iterable[Detector]) -> str:

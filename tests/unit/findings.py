@@ -52,7 +52,106 @@ JWT = ".".join(
     ]
 )
 
+HEX, UPPER = "0123456789abcdef", string.ascii_uppercase + string.digits
+
+
+def _tokens() -> list[Finding]:
+    """One or more of each kind of token in its full length: a letter stands for its alphabet, a number for how many."""
+    alphabets = {
+        "a": LETTERS,
+        "w": URLSAFE,
+        "h": HEX,
+        "u": UPPER,
+        "d": string.digits,
+        "l": string.ascii_lowercase + string.digits,
+        "b": LETTERS + "+/",
+    }
+    found = []
+    for line in FORMS.strip().splitlines():
+        kind, *forms = line.split()
+        for form in forms:
+            parts = [part if n % 2 == 0 else body(int(part[1:]), alphabets[part[0]], n) for n, part in enumerate(form.split("~"))]
+            found += _same(kind, "".join(parts))
+    return found
+
+
+FORMS = """
+aws_access_key ABSK~b128~
+gcp_oauth ya29.~w120~ GOCSPX-~w28~ 1//0~w60~
+alibaba_key LTAI~a20~
+tencent_key AKID~a32~
+yandex_key AQVN~w36~ y0_~w55~
+digitalocean_token dop_v1_~h64~ doo_v1_~h64~
+heroku_key HRKU-~w60~
+cloudflare_token cfut_~a40~ v1.0-~h24~-~h146~
+fly_token fo1_~w43~
+netlify_token nfp_~a36~
+vercel_token vcp_~w40~
+render_key rnd_~a32~
+supabase_token sbp_~h40~ sb_secret_~w31~
+planetscale_token pscale_tkn_~w43~ pscale_pw_~w43~
+databricks_token dapi~h32~ dapi~h32~-2
+doppler_token dp.pt.~a43~ dp.st.prod.~a43~
+pulumi_token pul-~h40~
+terraform_token ~a14~.atlasv1.~w67~
+vault_token hvs.~w90~ hvb.~w120~ s.~a24~
+tailscale_key tskey-auth-~a16~-~a32~
+age_secret_key AGE-SECRET-KEY-1~u58~
+onepassword_token ops_eyJ~b200~
+npm_token npm_~a36~
+pypi_token pypi-AgEIcHlwaS5vcmc~w150~
+rubygems_token rubygems_~h48~
+crates_token cio~a32~
+nuget_key oy2~l43~
+packagist_token packagist_ort_~h50~
+docker_token dckr_pat_~w27~ dckr_oat_~w32~
+artifactory_token AKCp~a69~ cmVmdGtu~a56~
+atlassian_token ATATT3~w180~=1A2B3C4D ATBB~a32~
+buildkite_token bkua_~h40~
+circleci_token CCIPAT_~a22~_~h40~
+sonar_token squ_~h40~ sqp_~h40~
+sourcegraph_token sgp_~h40~
+postman_key PMAK-~h24~-~h34~
+anthropic_key sk-ant-api03-~w93~AA sk-ant-admin01-~w93~AA
+openai_key sk-proj-~w74~T3BlbkFJ~w74~ sk-~a48~ sk-svcacct-~w60~
+model_provider_key gsk_~a52~ xai-~a80~ pplx-~a48~ sk-or-v1-~h64~ nvapi-~w64~ lsv2_pt_~h32~_~h10~ sk-~h32~ tvly-~a32~ pcsk_~a60~
+replicate_token r8_~a37~
+huggingface_token hf_~a34~
+stripe_key sk_live_~a24~ sk_test_~a99~ rk_live_~a24~ whsec_~a32~
+square_token EAAA~w60~ sq0atp-~w22~ sq0csp-~w43~
+shopify_token shpat_~h32~ shpss_~h32~
+twilio_key SK~h32~
+sendgrid_key SG.~w22~.~w43~
+mailgun_key key-~h32~ ~h32~-~h8~-~h8~
+mailchimp_key ~h32~-us12
+brevo_key xkeysib-~h64~-~a16~
+resend_key re_~a8~_~a24~
+telegram_token ~d10~:AA~w33~
+discord_token M~w25~.~w6~.~w38~
+airtable_token pat~a14~.~h64~
+asana_token 1/~d16~:~h32~
+contentful_token CFPAT-~w43~
+datadog_key ddapp_~a34~
+dynatrace_token dt0c01.~u24~.~u64~
+figma_token figd_~w40~
+grafana_token glsa_~a32~_~h8~ glc_~b80~
+linear_key lin_api_~a40~
+new_relic_key NRAK-~u27~ ~h36~FFFFNRAL
+notion_token ntn_~a46~ secret_~a43~
+sentry_token sntryu_~h64~ sntrys_~b120~
+typeform_token tfp_~w44~
+prefect_key pnu_~a36~
+dropbox_token sl.~w130~
+facebook_token EAAB~a150~
+trello_token ATTA~h64~
+"""
+
 FINDINGS: list[Finding] = [
+    *_tokens(),
+    *_same("azure_client_secret", f"{body(3)}8Q~{body(34, LETTERS)}"),
+    *_within("okta_token", "00" + body(40, URLSAFE), "SSWS §"),
+    *_within("discord_webhook", body(68, URLSAFE), "https://discord.com/api/webhooks/123456789012345678/§"),
+    *_within("teams_webhook", f"{body(36, URLSAFE)}@{body(36, URLSAFE)}", "https://acme.webhook.office.com/webhookb2/§"),
     *(_key_block(label) for label in ("PRIVATE KEY", "RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK")),
     *(_key_block("EC PRIVATE KEY", end=end) for end in ("\r\n", "\\n", "\\\\n", " ")),
     *(_key_block("PRIVATE KEY", prefix=prefix) for prefix in ("+", "> ", "2026-11-22T10:00:00Z app[1]: ")),
@@ -143,6 +242,62 @@ FINDINGS: list[Finding] = [
     ),
     *_within("email", "o'neil@example.co.uk", "from §.", '"§"', "(§)"),
     *_within("email", "bob%40example.com", "https://app.invalid/reset?mail=§"),
+    *_within("cookie", body(32), "Cookie: theme=dark; sessionid=§; lang=en", "Set-Cookie: JSESSIONID=§; Path=/; HttpOnly"),
+    *_within("url_token", body(24), "https://example.com/cb#access_token=§&state=1", "/hook?lang=en&token=§"),
+    *_within(
+        "secret",
+        "Vq7!mn2zLpX",
+        "DB_PASSWORD=§",
+        '{"db_password": "§"}',
+        "  password: §",
+        "<password>§</password>",
+        "Server=db;User Id=app;Password=§;Encrypt=true",
+        'admin_pwd = "§"',
+        '"name": "DB_PASSWORD", "value": "§"',
+    ),
+    *_within("secret", body(28, seed=3), "api_key=§", '"clientSecret": "§"', "auth_token: §"),
+    *_within(
+        "password",
+        "Vq7mn2zLpX",
+        "mysql -h db -u root -p§ orders",
+        "sshpass -p '§' ssh web01",
+        "curl -u deploy:§ https://example.com/x",
+        "echo '§' | sudo -S systemctl restart app",
+        "tool login --password §",
+        "CREATE USER app IDENTIFIED BY '§'",
+        "INSERT INTO users (name, password) VALUES ('bob', '§')",
+        "machine example.com login bob password §",
+        "db.example.com:5432:orders:app:§",
+        "The password for staging is §",
+        "Das Passwort lautet §",
+        "le mot de passe est § depuis hier",
+        "La contraseña es §",
+        "hasło to §",
+        "パスワードは§です",
+        "密码是§。",
+    ),
+    *_same("ip_address", "203.0.113.77", "192.168.17.4", "2001:db8:85a3::8a2e:370:7334", "fe80::1ff:fe23:4567:890a"),
+    *_same("mac_address", "00:1b:44:11:3a:b7", "00-1B-44-11-3A-B7", "001b.4411.3ab7"),
+    *_same("card_number", "4111 1111 1111 1111", "5555-5555-5555-4444", "378282246310005", "6011111111111117"),
+    *_same("iban", "DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432", "FR1420041010050500013M02606"),
+    *_same("phone", "+49 30 901820", "+1 (415) 555-0132", "+44 20 7946 0123", "0033 1 42 68 53 00"),
+    *_within("phone", "030 901820", "Telefon: §", "call me on §"),
+    *_same(
+        "national_id",
+        "536-90-4399",
+        "12345678Z",
+        "X1234567L",
+        "131052-308T",
+        "756.9217.0769.85",
+        "RCCMNL83S18D969H",
+        "85.07.30-033.28",
+    ),
+    *_within("national_id", "44051401359", "PESEL: §"),
+    *_within("national_id", "10000000146", "TC kimlik no: §"),
+    *_within("national_id", "390.533.447-05", "§"),
+    *_within("national_id", "943 476 5919", "NHS number §"),
+    *_within("national_id", "36574261809", "Steuer-ID §"),
+    *_same("national_id", "AB 12 34 56 C"),
 ]
 
 HARMLESS: list[str] = [
@@ -164,12 +319,12 @@ HARMLESS: list[str] = [
     "-----BEGIN PUBLIC KEY-----\n" + body(64) + "\n-----END PUBLIC KEY-----",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + body(43) + " key of the deploy host",
     "Authorization: required; the bearer internationalization; Basic authentication; api-key: missing; private-token: none",
-    "page-token: " + body(40),
+    "page-token: " + body(36),
     "eyJ is how a token begins; glpat- is a prefix, so are ghp_ and xoxb-, AKIA, AIza and github_pat_",
     "arn:aws:iam::123456789012:role/deploy AROAEXAMPLEROLEIDXXX i-0abcd1234efgh5678",
     "account_key_id=42 secret_key_base_rotation=false session_token_ttl: 3600 sig=ok signature=abc",
     '{"log":"listening on http://localhost:8080\\nby bob@host.\\n"}',
-    "10.0.0.1 2026-11-22T10:00:00.000Z 4111 1111 1111 1111 +49 30 1234567 C:\\users\\bob\\new",
+    "10.0.0.1 2026-11-22T10:00:00.000Z 4111 1111 1111 1112 C:\\users\\bob\\new",
     '{"a":"\\u00e4\\u2603 \\u0026 \\u003cb\\u003e","re":"\\\\d+\\\\.\\\\d+"}',
     "日本語のテキスト — ничего секретного ✓ 🙂",
     "",

@@ -113,7 +113,7 @@ def test_processing_without_memory_is_noticed() -> None:
     assert any("duplicates" in difference for difference in broken.differences)
 
 
-@pytest.mark.parametrize("kind", [detector.name for detector in DETECTORS])
+@pytest.mark.parametrize("kind", ("github_token", "secret", "password", "private_key", "iban", "phone"))
 def test_a_detector_that_is_left_out_is_noticed(kind: str) -> None:
     stretch = events(*({"prompt": finding.text} for finding in FINDINGS if finding.kind == kind))
     others = tuple(detector for detector in DETECTORS if detector.name != kind)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from auditwire.redaction.detector import Detector
-from auditwire.redaction.views import View, joined, readable, unquoted
-
-_MASK = re.compile(r"\[REDACTED:[A-Za-z0-9_:.-]{1,80}\]")
+from auditwire.redaction.views import MASK, View, joined, readable, unquoted
 
 
 class Found(NamedTuple):
@@ -60,7 +59,7 @@ def spans(
             owners.append(place)
         if cut and cut[place]:
             found[place] += [(*view.span(start, end), len(detectors), "cut") for start, end in _cut_end(view.text)]
-    broken = dict.fromkeys(lines, list[int]())
+    broken = {place: list[int]() for place in lines}
     for rank, hits in choose([view.text for view in views], detectors):
         detector = detectors[rank]
         for hit in hits:
@@ -121,19 +120,26 @@ def _continued(whole: View, start: int, end: int) -> int:
 
 
 def _part(piece: str) -> bool:
-    return len(piece) >= 2 and (any(c.isdigit() for c in piece) or not piece.isalpha() or sum(a.islower() and b.isupper() for a, b in zip(piece, piece[1:], strict=False)) > 1)
+    return len(piece) >= 2 and (
+        any(c.isdigit() for c in piece) or not piece.isalpha() or sum(a.islower() and b.isupper() for a, b in pairwise(piece)) > 1
+    )
 
 
 _CUT_USER = re.compile(r"://[^\s/?#:@\"'<>]{0,200}(?:@[^\s/?#:@\"'<>]{0,200})?:(\S+)\Z")
 
 
+_CUT_NUMBER = re.compile(r"(?<![A-Za-z0-9])[+(]{0,2}[A-Z]{0,2}[0-9](?:[ ./()-]{0,3}[A-Z0-9]){3,}[ ./()-]{0,3}\Z")
+
+
 def _cut_end(text: str) -> Iterator[tuple[int, int]]:
     """What the cut may have left of a secret."""
     start = end = len(text)
-    while start > 0 and text[start - 1] not in " \t\r\n\f\v\"`<>(){}[],;|":
+    while start > 0 and text[start - 1] not in ' \t\r\n\f\v"`<>(){}[],;|':
         start -= 1
     if end - start >= 8:
         yield start, end
+    if match := _CUT_NUMBER.search(text, max(0, end - 60)):
+        yield match.span()
     if match := _CUT_USER.search(text, max(0, end - 4096)):
         yield match.span(1)
 
@@ -142,7 +148,7 @@ def merged(text: str, found: list[Raw]) -> list[Found]:
     """Findings that overlap become one, named after the detector that comes first; masks of an earlier redaction stay."""
     if len(found) > 1:
         found.sort()
-    masks = [match.span() for match in _MASK.finditer(text)] if "[REDACTED:" in text else ()
+    masks = [match.span() for match in MASK.finditer(text)] if "[REDACTED:" in text else ()
     out, ranks = list[Found](), list[int]()
     for start, end, rank, name in found:
         if start >= end or (masks and any(first <= start and end <= last for first, last in masks)):

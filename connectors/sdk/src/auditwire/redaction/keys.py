@@ -12,7 +12,9 @@ from auditwire.redaction.detector import Detector
 _LINE = r"-{4,5} ?%s (?:[A-Z0-9]{1,20} ){0,5}PRIVATE KEY(?: BLOCK)? ?-{0,5}"
 _BEGIN = re.compile(_LINE % "BEGIN" + r"|Private-Lines: ?[0-9]+|-{4,5} ?BEGIN (?:[A-Z0-9]{1,20} ){0,5}PRIV[A-Z ]{0,14}\Z")
 _END = re.compile(_LINE % "END")
-_BODY = re.compile(r"(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Private-MAC)\b.*|=[A-Za-z0-9+/]{4})[\"',\\\s+;)]*")
+_BODY = re.compile(
+    r"(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Private-MAC)\b.*|=[A-Za-z0-9+/]{4})[\"',\\\s+;)]*"
+)
 _LAST = re.compile(r"[A-Za-z0-9+/=]+[\"',\\\s+;)]*")
 _PREFIXES = re.compile(r"[\s>+|\"'#*-]*(?:\d+[:|\s]\s*)?|.{0,80}?[\]:|>+]\s+[\"']?")
 
@@ -40,7 +42,7 @@ def _body_end(text: str, start: int) -> int:
                 end = at + run[1]
                 prefix = run[0] if prefix is None else prefix
         elif stop == len(text):
-            return end if end > start else stop
+            return stop
         at = stop + 1
     return end
 

@@ -23,19 +23,23 @@ _MARKUP = re.compile(r"(?i)(?P<after>[A-Za-z0-9_-]{0,40})(?:\s[^<>]{0,100})?>(?:
 _NAME_VALUE = re.compile(
     r"(?i)(?P<after>[A-Za-z0-9_-]{0,40})[\"'`]?(?:\s{0,4}[,;]?\s{0,40}(?:-\s)?[\"'`]?(?:\w{0,16}value|content|default)[\"'`]?\s{0,4}[:=]\s{0,4}|[\"'`]\s{0,4},\s{0,20})(?P<q>[\"'`]?)"
 )
-_BEFORE = re.compile(r"[A-Za-z0-9_.-]{0,60}\Z")
-_BARE = re.compile(r"[^\s\"'`<>]{4,300}?(?=[,;&|)\]}]{0,4}(?:\s|\Z|[\"'`<>])|[;&,][A-Za-z][\w .-]{0,40}=|\\+[\"'nrt])")
+_NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+_BARE = re.compile(r"[^\s\"'`<>]{4,300}")
+_NEXT = re.compile(r"[;&,][A-Za-z][\w .-]{0,40}=|\\+[\"'nrt]")
 _SUFFIX = re.compile(
     r"(?i)(?:s|[_-]?(?:\d{1,3}|value|val|text|plain|plaintext|cleartext|raw|string|str|b64|base64|prod|production|staging|stage|stg|dev|development|test|qa|uat|live|old|new|current|previous|primary|secondary"
     r"|main|default|db|database|admin|root|user|app|service|svc|api|web|ci|cd|master|replica|reader|writer|backup|east|west|eu|us|ro|rw|key|token|secret|password|pass|pwd|access|base|header|confirm|confirmation|again|repeat|read|write))*"
 )
 _NOT_BEFORE = re.compile(
-    r"(?i)(?:\A|[_.-]|(?<=[a-z])(?=[A-Z]))(?:max|min|num|count|total|has|is|no|show|hide|forgot|forgotten|reset|change|use|using|enable|enabled|disable|require|requires|required|allow|with|without|hashed|encrypted|hash|masked"
+    r"(?i)(?:\A|[_.-]|(?-i:(?<=[a-z])(?=[A-Z])))(?:max|min|num|count|total|has|is|no|show|hide|forgot|forgotten|reset|change|use|using|enable|enabled|disable|require|requires|required|allow|with|without|hashed|encrypted|hash|masked"
     r"|input|output|prompt|completion|page|next|prev|previous|continuation|resume|sync|cancel|cancellation|public|pub|cache|idempotency|partition|primary|foreign|sort|routing|row|object|dedup|lock|eos|bos|pad|unk|sep|cls|mask"
     r"|invalid|missing|wrong|bad|expired|unknown|verify|validate|check|generate|rotate|revoke|create|update|delete|get|set|fetch|load|find|parse|stop|start|etag|per|two|used|usage)[_.-]?\Z"
 )
 _STRONG = re.compile(rf"(?i)(?:{_PASSWORD}|secret|credentials?)\Z")
-_SHORT_WORDS = frozenset(("pass", "pw", "pin", "auth", "salt", "seed", "otp", "signature", "psw", "mdp", "bearer", "pepper", "authorization"))
+_TAG = re.compile(r"<[^<>\s]*\Z")
+_SHORT_WORDS = frozenset(
+    ("pass", "pw", "pin", "auth", "salt", "seed", "otp", "signature", "psw", "mdp", "bearer", "pepper", "authorization")
+)
 _WEAK = frozenset(("signature", "salt", "seed", "auth", "pepper", "authorization", "bearer"))
 
 
@@ -52,7 +56,11 @@ def _value(text: str, at: int, quote: str) -> tuple[int, int] | None:
             return None
         return at, stop
     match = _BARE.match(text, at)
-    return match.span() if match else None
+    if match is None:
+        return None
+    other = _NEXT.search(match[0])
+    value = match[0][: other.start()] if other else match[0].rstrip(",;&|)]}")
+    return at, at + len(value)
 
 
 def _accepted(value: str, word: str, quoted: bool) -> bool:
@@ -68,7 +76,9 @@ def _accepted(value: str, word: str, quoted: bool) -> bool:
     return shapes.random(value, 8) and not (shapes.UUID.fullmatch(value) and low == "auth")
 
 
-_CODE = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)+|[A-Za-z_$][\w$.]*[(\[{].*|[a-z]+(?:[A-Z][a-z]+)+[;,]?|.*[({]\Z")
+_CODE = re.compile(
+    r"[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)+|[A-Za-z_$][\w$.]*[(\[{].*|[a-z]+(?:[A-Z][a-z]+)+[;,]?|.*[({]\Z"
+)
 
 
 def _lower(text: str) -> str:
@@ -82,9 +92,9 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
     while match := _KEYWORD.search(lower, at):
         start, at = match.span()
         low, word = match[0], text[start:at]
-        before = _BEFORE.search(text, max(0, start - 60), start)
-        prefix = before[0] if before else ""
-        if low == "key" and not _KEY_OF.search(text, max(0, start - 20), start):
+        near = text[max(0, start - 60) : start]
+        prefix = near[len(near.rstrip(_NAME_CHARACTERS)) :]
+        if low == "key" and not _KEY_OF.search(near[-20:]):
             continue
         if low in _SHORT_WORDS and prefix and prefix[-1].isalpha() and not (prefix[-1].islower() and word[0].isupper()):
             continue
@@ -92,7 +102,7 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             sign = form.match(text, at)
             if sign is None:
                 continue
-            if form is _MARKUP and "<" not in text[max(0, start - 70) : start]:
+            if form is _MARKUP and not _TAG.search(near):
                 continue
             if not _SUFFIX.fullmatch(sign["after"]) or _NOT_BEFORE.search(prefix):
                 continue
@@ -103,12 +113,11 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             if found is None:
                 continue
             value = text[slice(*found)]
-            full = word + sign["after"]
             if form is _ASSIGNED and sign["is"] in ("==", "|") and not sign["q"] and sign["is"] == "==":
                 continue
             if not sign["q"] and form is not _MARKUP and _CODE.fullmatch(value):
                 continue
-            if _accepted(value, word if _kind_of(word) or not _kind_of(full[-8:]) else word, bool(sign["q"])):
+            if _accepted(value, word, bool(sign["q"])):
                 yield found
                 at = max(at, found[1])
                 break
@@ -134,16 +143,34 @@ def _flag(match: re.Match[str]) -> bool:
 _Q = r"[\"']?"
 _S = r"(?P<s>[^\s\"'`|;&]{4,200})"
 _TOOLS: tuple[tuple[str, str], ...] = (
-    ("mysql mariadb xtrabackup mycli", rf"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump|mysqlimport|mysqlsh|xtrabackup|mycli)\b[^\n|;]{{0,200}}?\s-p{_Q}(?P<s>[^\s\"'`|;&-][^\s\"'`|;&]{{3,200}})"),
+    (
+        "mysql mariadb xtrabackup mycli",
+        rf"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump|mysqlimport|mysqlsh|xtrabackup|mycli)\b[^\n|;]{{0,200}}?\s-p{_Q}(?P<s>[^\s\"'`|;&-][^\s\"'`|;&]{{3,200}})",
+    ),
     ("7z rar", rf"\b(?:7z|7za|7zz|rar|unrar)\b[^\n|;]{{0,200}}?\s-(?:p|hp){_Q}{_S}"),
     ("sshpass", rf"\bsshpass\s{{1,4}}-p\s{{0,4}}{_Q}{_S}"),
     ("redis-cli valkey-cli", rf"\b(?:redis-cli|valkey-cli)\b[^\n|;]{{0,200}}?\s-a\s{{1,4}}{_Q}{_S}"),
     ("zip sqlcmd bcp ipmitool", rf"\b(?:zip|unzip|sqlcmd|bcp|ipmitool)\b[^\n|;]{{0,200}}?\s-P\s{{0,4}}{_Q}{_S}"),
-    ("ldap", rf"\b(?:ldapsearch|ldapadd|ldapmodify|ldapwhoami|ldapdelete|ldappasswd)\b[^\n|;]{{0,200}}?\s-(?:w|s)\s{{0,4}}{_Q}{_S}"),
-    ("docker podman buildah skopeo helm az oc nerdctl crane oras mongo cf argocd influx cqlsh ibmcloud mosquitto_pub clickhouse-client rclone htpasswd snmpwalk wget vault doctl gh glab kafkacat kcat twine xfreerdp net aria2c expect fly registry sonar-scanner impacket crackmapexec nxc evil-winrm rdesktop", rf"\b(?:docker|podman|buildah|skopeo|helm|az|oc|nerdctl|crane|oras|mongo|mongosh|mongodump|mongorestore|cf|argocd|influx|cqlsh|ibmcloud|mosquitto_pub|clickhouse-client|rclone|htpasswd|snmpwalk|wget|vault|doctl|gh|glab|kafkacat|kcat|twine|xfreerdp|net|aria2c|expect|fly|registry|sonar-scanner|impacket|crackmapexec|nxc|evil-winrm|rdesktop)\b[^\n|;]{{0,200}}?\s-(?:p|P)[ =]{{0,4}}{_Q}{_S}"),
-    ("curl", rf"\bcurl\b[^\n]{{0,400}}?\s(?:-u|--user|--proxy-user|-U)[ =]{{0,4}}{_Q}[^\s:\"'`]{{0,100}}:(?P<s>[^\s\"'`|&]{{4,200}})"),
-    ("http xh", rf"\b(?:http|https|xh|httpie)\b[^\n]{{0,300}}?\s(?:-a|--auth)[ =]{{1,4}}{_Q}[^\s:\"'`]{{0,100}}:(?P<s>[^\s\"'`|&]{{4,200}})"),
-    ("smbclient mount.cifs rpcclient smbmap net", rf"\b(?:smbclient|mount\.cifs|rpcclient|smbmap|net)\b[^\n]{{0,300}}?\s-U\s{{0,4}}{_Q}[^\s%\"'`]{{1,100}}%(?P<s>[^\s\"'`|&]{{4,200}})"),
+    (
+        "ldap",
+        rf"\b(?:ldapsearch|ldapadd|ldapmodify|ldapwhoami|ldapdelete|ldappasswd)\b[^\n|;]{{0,200}}?\s-(?:w|s)\s{{0,4}}{_Q}{_S}",
+    ),
+    (
+        "docker podman buildah skopeo helm az oc nerdctl crane oras mongo cf argocd influx cqlsh ibmcloud mosquitto_pub clickhouse-client rclone htpasswd snmpwalk wget vault doctl gh glab kafkacat kcat twine xfreerdp net aria2c expect fly registry sonar-scanner impacket crackmapexec nxc evil-winrm rdesktop",
+        rf"\b(?:docker|podman|buildah|skopeo|helm|az|oc|nerdctl|crane|oras|mongo|mongosh|mongodump|mongorestore|cf|argocd|influx|cqlsh|ibmcloud|mosquitto_pub|clickhouse-client|rclone|htpasswd|snmpwalk|wget|vault|doctl|gh|glab|kafkacat|kcat|twine|xfreerdp|net|aria2c|expect|fly|registry|sonar-scanner|impacket|crackmapexec|nxc|evil-winrm|rdesktop)\b[^\n|;]{{0,200}}?\s-(?:p|P)[ =]{{0,4}}{_Q}{_S}",
+    ),
+    (
+        "curl",
+        rf"\bcurl\b[^\n]{{0,400}}?\s(?:-u|--user|--proxy-user|-U)[ =]{{0,4}}{_Q}[^\s:\"'`]{{0,100}}:(?P<s>[^\s\"'`|&]{{4,200}})",
+    ),
+    (
+        "http xh",
+        rf"\b(?:http|https|xh|httpie)\b[^\n]{{0,300}}?\s(?:-a|--auth)[ =]{{1,4}}{_Q}[^\s:\"'`]{{0,100}}:(?P<s>[^\s\"'`|&]{{4,200}})",
+    ),
+    (
+        "smbclient mount.cifs rpcclient smbmap net",
+        rf"\b(?:smbclient|mount\.cifs|rpcclient|smbmap|net)\b[^\n]{{0,300}}?\s-U\s{{0,4}}{_Q}[^\s%\"'`]{{1,100}}%(?P<s>[^\s\"'`|&]{{4,200}})",
+    ),
     ("lftp ncftp ftp", rf"\b(?:lftp|ncftp|ftp)\b[^\n]{{0,300}}?\s-u\s{{0,4}}{_Q}[^\s,\"'`]{{1,100}},(?P<s>[^\s\"'`|&]{{4,200}})"),
     ("sqlplus", r"\bsqlplus\b[^\n]{0,60}?\s[\"']?[A-Za-z0-9_]{1,40}/(?P<s>[^\s\"'`@|&]{4,200})@"),
     ("openssl", rf"\bopenssl\b[^\n]{{0,300}}?(?:pass:|\s-k\s{{1,4}}){_Q}{_S}"),
@@ -151,16 +178,25 @@ _TOOLS: tuple[tuple[str, str], ...] = (
     ("useradd usermod", rf"\b(?:useradd|usermod)\b[^\n]{{0,200}}?\s-p\s{{0,4}}{_Q}{_S}"),
     ("rabbitmqctl", rf"\brabbitmqctl\s{{1,4}}(?:add_user|change_password)\s{{1,4}}[^\s]{{1,80}}\s{{1,4}}{_Q}{_S}"),
     ("vault", rf"\bvault\s{{1,4}}login\s{{1,4}}(?:-\S{{1,40}}\s{{1,4}}){{0,3}}{_Q}(?:token=)?{_S}"),
-    ("echo printf", rf"\b(?:echo|printf)\s{{1,4}}(?:-n\s{{1,4}}|-e\s{{1,4}}|[\"']?%s(?:\\n)?[\"']?\s{{1,4}}){{0,3}}(?P<q>[\"']?)(?P<s>[^\s\"'`|]{{4,200}}?)(?:\\n)?(?P=q)\s{{0,4}}\|\s{{0,4}}[^\n]{{0,80}}?(?:sudo\s[^\n]{{0,40}}?(?:-S|--stdin)|--password-stdin|--passphrase-fd|--with-token|passwd\b|cryptsetup|kinit|gpg\b|su\s|chpasswd|login\b|openssl|smbpasswd|secret\s{{1,4}}create)"),
-    ("chpasswd", rf"\b(?:echo|printf)\s{{1,4}}(?:-n\s{{1,4}}|-e\s{{1,4}}){{0,3}}[\"']?[^\s:\"'`|]{{1,60}}:(?P<s>[^\s\"'`|]{{4,200}})[\"']?\s{{0,4}}\|\s{{0,4}}(?:sudo\s{{1,4}})?chpasswd"),
-    ("<<<", rf"(?:sudo\s[^\n]{{0,40}}?(?:-S|--stdin)|--password-stdin|--passphrase-fd\s{{1,2}}0|kinit|cryptsetup)\b[^\n]{{0,120}}?<<<\s{{0,4}}{_Q}{_S}"),
+    (
+        "echo printf",
+        r"\b(?:echo|printf)\s{1,4}(?:-n\s{1,4}|-e\s{1,4}|[\"']?%s(?:\\n)?[\"']?\s{1,4}){0,3}(?P<q>[\"']?)(?P<s>[^\s\"'`|]{4,200}?)(?:\\n)?(?P=q)\s{0,4}\|\s{0,4}[^\n]{0,80}?(?:sudo\s[^\n]{0,40}?(?:-S|--stdin)|--password-stdin|--passphrase-fd|--with-token|passwd\b|cryptsetup|kinit|gpg\b|su\s|chpasswd|login\b|openssl|smbpasswd|secret\s{1,4}create)",
+    ),
+    (
+        "chpasswd",
+        r"\b(?:echo|printf)\s{1,4}(?:-n\s{1,4}|-e\s{1,4}){0,3}[\"']?[^\s:\"'`|]{1,60}:(?P<s>[^\s\"'`|]{4,200})[\"']?\s{0,4}\|\s{0,4}(?:sudo\s{1,4})?chpasswd",
+    ),
+    (
+        "<<<",
+        rf"(?:sudo\s[^\n]{{0,40}}?(?:-S|--stdin)|--password-stdin|--passphrase-fd\s{{1,2}}0|kinit|cryptsetup)\b[^\n]{{0,120}}?<<<\s{{0,4}}{_Q}{_S}",
+    ),
     ("spawn", rf"\bspawn\b[^\n]{{0,200}}\n?.{{0,200}}\bsend\s{{1,4}}[\"']{_S}(?:\\r|\\n)"),
 )
 
 
 def _given(match: re.Match[str]) -> bool:
     value = match["s"]
-    return not (shapes.placeholder(value) or shapes.reference(value) or value.isdecimal() and len(value) < 6) and not (
+    return not (shapes.placeholder(value) or shapes.reference(value) or (value.isdecimal() and len(value) < 6)) and not (
         shapes.words(value) or value.startswith(("$", "-")) or re.fullmatch(r"[0-9.]+:[0-9]+(?::[0-9]+)?(?:/\w+)?", value)
     )
 
@@ -172,10 +208,12 @@ _SQL = (
     r"\s{0,4}\(?\s{0,4}(?:password\s{0,4}\()?'(?P<s>[^'\n]{4,200})'"
 )
 _INSERT = re.compile(
-    r"(?i)\b(?:insert\s{1,4}into|replace\s{1,4}into)\s{1,4}[^\s(]{1,80}\s{0,4}\((?P<columns>[^()]{1,500})\)\s{0,4}values\s{0,4}\((?P<values>[^()]{1,1500})\)"
+    r"(?i)\b(?:insert\s{1,4}into|replace\s{1,4}into)\s{1,4}[^\s(]{1,80}\s{0,4}\((?P<columns>[^()]{1,500})\)\s{0,4}values\s{0,4}\((?P<values>[^()]{1,1500})(?:\)|\Z)"
 )
 _CELL = re.compile(r"\s*(?:'((?:[^']|'')*)'|\"([^\"]*)\"|([^,]*))\s*(?:,|\Z)")
-_SECRET_COLUMN = re.compile(r"(?i)\A[\s\"'`\[]*(?:\w*_)?(?:password|passwd|pwd|passphrase|secret|token|api_?key|access_key|private_key|credential)s?(?:_value)?[\s\"'`\]]*\Z")
+_SECRET_COLUMN = re.compile(
+    r"(?i)\A[\s\"'`\[]*(?:\w*_)?(?:password|passwd|pwd|passphrase|secret|token|api_?key|access_key|private_key|credential)s?(?:_value)?[\s\"'`\]]*\Z"
+)
 
 
 def _inserted(text: str) -> Iterator[tuple[int, int]]:
@@ -192,26 +230,63 @@ def _inserted(text: str) -> Iterator[tuple[int, int]]:
 
 
 _NETRC = r"(?i)\blogin\s{1,40}\S{1,100}\s{1,40}password\s{1,40}[\"']?(?P<s>[^\s\"'#][^\s\"']{2,200})|\bpassword\s{1,40}(?P<t>[^\s\"']{4,200})\s{1,40}login\b"
-_PGPASS = r"(?m)(?:^|[\s\"'+>|:])(?!https?:)(?:[A-Za-z0-9*][A-Za-z0-9_.*-]{0,100}|\*|\[[0-9a-fA-F:]+\]):(?:[0-9]{2,5}|\*):(?:[A-Za-z0-9_-]{1,64}|\*):(?:[A-Za-z0-9_.@-]{1,64}|\*):(?P<s>(?:\\:|[^\s:\"'\\]){4,100})(?=\s|$|[\"'])"
+_PGPASS = r"(?m)(?:^|[\s\"'+>|(])(?!https?:)(?:[A-Za-z0-9*][A-Za-z0-9_.*-]{0,100}|\*|\[[0-9a-fA-F:]+\]):(?:[0-9]{2,5}|\*):(?:[A-Za-z0-9_-]{1,64}|\*):(?:[A-Za-z0-9_.@-]{1,64}|\*):(?P<s>(?:\\:|[^\s:\"'\\),]){4,100})(?=\s|$|[\"'),])"
 
 
 def _filed(match: re.Match[str]) -> bool:
     return shapes.password(match["s"] or "")
 
 
-_NAMES = (
-    "pass pwd pw secret token credential key auth kennwort contrase senha wachtwoord hasl ifre mdp sessionid jsessionid phpsessid connect.sid bearer "
-    "authorization salt pepper otp seed mnemonic signature pin psw mot_de_passe motdepasse cookie"
-).split()
+_NAMES = [
+    "pass",
+    "pwd",
+    "pw",
+    "secret",
+    "token",
+    "credential",
+    "key",
+    "auth",
+    "kennwort",
+    "contrase",
+    "senha",
+    "wachtwoord",
+    "hasl",
+    "ifre",
+    "mdp",
+    "sessionid",
+    "jsessionid",
+    "phpsessid",
+    "connect.sid",
+    "bearer",
+    "authorization",
+    "salt",
+    "pepper",
+    "otp",
+    "seed",
+    "mnemonic",
+    "signature",
+    "pin",
+    "psw",
+    "mot_de_passe",
+    "motdepasse",
+    "cookie",
+]
 
-_COMMAND = r"\s--?[A-Za-z]|sudo|chpasswd|rabbitmqctl|vault login|sqlplus|spawn|<<<"
-_ROUGH_NAMED = r"(?i:" + "|".join(re.escape(name) for name in _NAMES) + r")[A-Za-z0-9_-]*(?:[^A-Za-z0-9_\s-]|\s+[^A-Za-z0-9_\s(])|<[^<>\s]*(?i:pass|pwd|secret|token|key|cred)"
+_COMMAND = r"(?:\s|\\[nrt])--?[A-Za-z]|sudo|chpasswd|rabbitmqctl|vault login|sqlplus|spawn|<<<"
+_ALL_NAMES = "|".join(re.escape(name) for name in _NAMES)
+_ROUGH_NAMED = rf"(?i:{_ALL_NAMES})[A-Za-z0-9_-]*(?:[^A-Za-z0-9_\s-]|\s+[^A-Za-z0-9_\s(]|[ \t\r]*\n)|<[^<>\s]*(?i:{_ALL_NAMES})"
+
 NAMED: tuple[Detector, ...] = (
     Detector("password", ("password", "passwd", "identified", "crypt"), _SQL, check=_filed),
     Detector("password", ("insert", "replace"), finder=_inserted),
     Detector("password", ("login",), _NETRC, check=_filed),
     Detector("password", (), _PGPASS, check=_filed, rough=r":(?:[0-9]{2,5}|[*]):[A-Za-z0-9_*-]"),
-    Detector("password", ("-pass", "-pw", "-secret", "-token", "-key", "-api", "-auth", "-cred", "-access", "-store", "-priv", "-bearer", "-with"), _FLAG.pattern, check=_flag),
+    Detector(
+        "password",
+        ("-pass", "-pw", "-secret", "-token", "-key", "-api", "-auth", "-cred", "-access", "-store", "-priv", "-bearer", "-with"),
+        _FLAG.pattern,
+        check=_flag,
+    ),
     *(Detector("password", tuple(names.split()), pattern, check=_given, rough=_COMMAND) for names, pattern in _TOOLS),
     Detector("secret", tuple(_NAMES), finder=_named, rough=_ROUGH_NAMED),
 )

@@ -46,23 +46,99 @@ _ISSUERS = (
 
 def _card(match: re.Match[str]) -> bool:
     digits = re.sub("[^0-9]", "", match[0])
-    return any(len(digits) in lengths and issuer.match(digits) for issuer, lengths in _ISSUERS) and luhn(digits) and len(set(digits)) > 2
+    return (
+        any(len(digits) in lengths and issuer.match(digits) for issuer, lengths in _ISSUERS)
+        and luhn(digits)
+        and len(set(digits)) > 1
+    )
 
 
 IBAN_LENGTHS = {
-    **{"AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "CH": 21, "CR": 22, "CY": 28},
-    **{"CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "ES": 24, "FI": 18, "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23, "GL": 18},
-    **{"GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IS": 26, "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LI": 21},
-    **{"LT": 20, "LU": 20, "LV": 21, "MC": 27, "MD": 24, "ME": 22, "MK": 19, "MT": 31, "MR": 27, "MU": 30, "NL": 18, "NO": 15, "PK": 24},
-    **{"PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "TN": 24, "TR": 26},
+    **{
+        "AD": 24,
+        "AE": 23,
+        "AL": 28,
+        "AT": 20,
+        "AZ": 28,
+        "BA": 20,
+        "BE": 16,
+        "BG": 22,
+        "BH": 22,
+        "BR": 29,
+        "CH": 21,
+        "CR": 22,
+        "CY": 28,
+    },
+    **{
+        "CZ": 24,
+        "DE": 22,
+        "DK": 18,
+        "DO": 28,
+        "EE": 20,
+        "ES": 24,
+        "FI": 18,
+        "FO": 18,
+        "FR": 27,
+        "GB": 22,
+        "GE": 22,
+        "GI": 23,
+        "GL": 18,
+    },
+    **{
+        "GR": 27,
+        "GT": 28,
+        "HR": 21,
+        "HU": 28,
+        "IE": 22,
+        "IL": 23,
+        "IS": 26,
+        "IT": 27,
+        "JO": 30,
+        "KW": 30,
+        "KZ": 20,
+        "LB": 28,
+        "LI": 21,
+    },
+    **{
+        "LT": 20,
+        "LU": 20,
+        "LV": 21,
+        "MC": 27,
+        "MD": 24,
+        "ME": 22,
+        "MK": 19,
+        "MT": 31,
+        "MR": 27,
+        "MU": 30,
+        "NL": 18,
+        "NO": 15,
+        "PK": 24,
+    },
+    **{
+        "PL": 28,
+        "PS": 29,
+        "PT": 25,
+        "QA": 29,
+        "RO": 24,
+        "RS": 22,
+        "SA": 24,
+        "SE": 24,
+        "SI": 19,
+        "SK": 24,
+        "SM": 27,
+        "TN": 24,
+        "TR": 26,
+    },
     **{"UA": 29, "VA": 22, "VG": 24, "XK": 20},
 }
 _LENGTHS: dict[int, list[str]] = {}
 for _country, _length in IBAN_LENGTHS.items():
     _LENGTHS.setdefault(_length, []).append(_country)
-_IBAN = r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % "|".join(
-    f"(?:{'|'.join(countries)})[0-9]{{2}}(?:[ .-]{{0,2}}[A-Za-z0-9]){{{length - 4}}}" for length, countries in sorted(_LENGTHS.items())
+_ACCOUNTS = "|".join(
+    f"(?:{'|'.join(countries)})[0-9]{{2}}(?:[ .-]{{0,2}}[A-Za-z0-9]){{{length - 4}}}"
+    for length, countries in sorted(_LENGTHS.items())
 )
+_IBAN = rf"(?<![A-Za-z0-9])(?:{_ACCOUNTS})(?![A-Za-z0-9])"
 
 
 def _iban(match: re.Match[str]) -> bool:
@@ -78,7 +154,40 @@ _PHONE_NAMES = re.compile(
     r"|telefoon|bel(?:len)?\b|komórk|komork|zadzwoń|numer|\btelefon|ara(?:yın|yin)|\bgsm\b|電話|携帯|电话|手机|联系|致电|連絡|msisdn|contact|kontakt|reach)[^\n]{0,60}\Z"
 )
 _US = re.compile(r"\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[-. ][0-9]{4}|[2-9][0-9]{2}([-.])[2-9][0-9]{2}\1[0-9]{4}")
-_REGIONS = "US GB DE FR ES IT PT NL BE CH AT PL TR SE NO DK FI IE AU JP CN IN BR CA CZ GR LU MX KR ZA NZ RU".split()
+_REGIONS = [
+    "US",
+    "GB",
+    "DE",
+    "FR",
+    "ES",
+    "IT",
+    "PT",
+    "NL",
+    "BE",
+    "CH",
+    "AT",
+    "PL",
+    "TR",
+    "SE",
+    "NO",
+    "DK",
+    "FI",
+    "IE",
+    "AU",
+    "JP",
+    "CN",
+    "IN",
+    "BR",
+    "CA",
+    "CZ",
+    "GR",
+    "LU",
+    "MX",
+    "KR",
+    "ZA",
+    "NZ",
+    "RU",
+]
 
 
 def _phone_abroad(match: re.Match[str]) -> bool:
@@ -127,28 +236,60 @@ def _id(form: str, module: str, names: str, alone: str = "") -> Id:
 
 _PERSON = r"national[ _-]?id|identity|personal[ _-]?(?:id|number|code)|\bid[ _-]?(?:number|no|card)|tax[ _-]?id|\btin\b|citizen|\bssn\b|identification"
 IDS: tuple[Id, ...] = (
-    _id(r"[0-9]{3}-[0-9]{2}-[0-9]{4}|[0-9]{9}|[0-9]{3} [0-9]{2} [0-9]{4}", "us.ssn", rf"ssn|social|{_PERSON}", r"[0-9]{3}-[0-9]{2}-[0-9]{4}"),
-    _id(r"[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]", "", r"", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z].*"),
+    _id(
+        r"[0-9]{3}-[0-9]{2}-[0-9]{4}|[0-9]{9}|[0-9]{3} [0-9]{2} [0-9]{4}",
+        "us.ssn",
+        rf"ssn|social|{_PERSON}",
+        r"[0-9]{3}-[0-9]{2}-[0-9]{4}",
+    ),
+    _id(
+        r"[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]",
+        "",
+        r"",
+        r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z].*",
+    ),
     _id(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}", "gb.nhs", r"nhs|patient|health", r"[0-9]{3} [0-9]{3} [0-9]{4}"),
-    _id(r"[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "de.idnr", rf"steuer|idnr|id-nr|tax|identifikation|{_PERSON}", r"[0-9]{2} [0-9]{3} [0-9]{3} [0-9]{3}"),
+    _id(
+        r"[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}",
+        "de.idnr",
+        rf"steuer|idnr|id-nr|tax|identifikation|{_PERSON}",
+        r"[0-9]{2} [0-9]{3} [0-9]{3} [0-9]{3}",
+    ),
     _id(r"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9][0-9AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}", "fr.nir", r".", r".*"),
     _id(r"[0-9]{8}-?[A-Z]", "es.dni", r".", r".*"),
     _id(r"[XYZ]-?[0-9]{7}-?[A-Z]", "es.nie", r".", r".*"),
     _id(r"[A-Z]{6}[ ]?[0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2}[ ]?[A-Z][0-9LMNP-V]{3}[A-Z]", "it.codicefiscale", r".", r".*"),
     _id(r"[A-Z]{3} [A-Z]{3} [0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} [A-Z][0-9LMNP-V]{3}[A-Z]", "it.codicefiscale", r".", r".*"),
     _id(r"[0-9]{4}[ .]?[0-9]{2}[ .]?[0-9]{3}|[0-9]{9}", "nl.bsn", rf"bsn|burgerservice|sofi|{_PERSON}"),
-    _id(r"[0-9]{2}[. ]?[0-9]{2}[. ]?[0-9]{2}[- ]?[0-9]{3}[. ]?[0-9]{2}", "be.nn", rf"rijksregister|registre|\brrn|\bnn\b|niss|insz|{_PERSON}", r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}"),
+    _id(
+        r"[0-9]{2}[. ]?[0-9]{2}[. ]?[0-9]{2}[- ]?[0-9]{3}[. ]?[0-9]{2}",
+        "be.nn",
+        rf"rijksregister|registre|\brrn|\bnn\b|niss|insz|{_PERSON}",
+        r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}",
+    ),
     _id(r"[0-9]{11}", "pl.pesel", rf"pesel|{_PERSON}"),
     _id(r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "pt.nif", rf"nif|contribuinte|fiscal|{_PERSON}"),
-    _id(r"(?:19|20)?[0-9]{6}[-+]?[0-9]{4}", "se.personnummer", rf"personn|samordning|{_PERSON}", r"(?:19|20)?[0-9]{6}[-+][0-9]{4}"),
+    _id(
+        r"(?:19|20)?[0-9]{6}[-+]?[0-9]{4}", "se.personnummer", rf"personn|samordning|{_PERSON}", r"(?:19|20)?[0-9]{6}[-+][0-9]{4}"
+    ),
     _id(r"[0-9]{6} ?[0-9]{5}", "no.fodselsnummer", rf"f(?:ø|o|oe)dsels|fnr|personnummer|{_PERSON}"),
     _id(r"[0-9]{6}[- ]?[0-9]{4}", "dk.cpr", rf"cpr|person|{_PERSON}"),
     _id(r"[0-9]{6}[-+A-FYXWVU][0-9]{3}[0-9A-Y]", "fi.hetu", r".", r".*"),
     _id(r"756[. ]?[0-9]{4}[. ]?[0-9]{4}[. ]?[0-9]{2}", "ch.ssn", r".", r".*"),
     _id(r"[1-9][0-9]{10}", "tr.tckimlik", rf"kimlik|tckn|\btc\b|t\.c\.|{_PERSON}"),
     _id(r"[0-9]{17}[0-9Xx]|[0-9]{6} [0-9]{8} [0-9]{3}[0-9Xx]", "cn.ric", r".", r".*"),
-    _id(r"[2-9][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}", "in_.aadhaar", rf"aadhaar|aadhar|uidai|\buid\b|आधार|{_PERSON}", r"[2-9][0-9]{3}[ -][0-9]{4}[ -][0-9]{4}"),
-    _id(r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}[-/ ]?[0-9]{2}", "br.cpf", rf"cpf|contribuinte|{_PERSON}", r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"),
+    _id(
+        r"[2-9][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}",
+        "in_.aadhaar",
+        rf"aadhaar|aadhar|uidai|\buid\b|आधार|{_PERSON}",
+        r"[2-9][0-9]{3}[ -][0-9]{4}[ -][0-9]{4}",
+    ),
+    _id(
+        r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}[-/ ]?[0-9]{2}",
+        "br.cpf",
+        rf"cpf|contribuinte|{_PERSON}",
+        r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}",
+    ),
     _id(r"[0-9]{4} ?[0-9]{6}", "at.vnr", rf"svnr|sozialversicherung|\bsv-?nr|{_PERSON}"),
     _id(r"[0-9]{6}/?[0-9]{3,4}", "cz.rc", rf"rodn|{_PERSON}", r"[0-9]{6}/[0-9]{3,4}"),
     _id(r"[0-9]{6}-?[0-9]{7}", "kr.rrn", rf"주민|rrn|{_PERSON}", r"[0-9]{6}-[0-9]{7}"),

@@ -12,9 +12,13 @@ _EMAIL = (
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])"
 )
 _SERVICE_USERS = frozenset(("git", "hg", "svn", "gitlab", "bzr"))
-_REMOTE = re.compile(r":(?:[/~]|[A-Za-z0-9._-]+/)|'s password|[/~#$]")
-_TARGET = re.compile(r"(?:\b(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id|autossh|sshfs|sshpass|ssh-keyscan)\b[^\n|&;]{0,120}|\[\s*)\Z")
-_NO_HOST = re.compile(r"(?i)[v^~=]?[0-9]+\.[0-9]|[1-9]x\.[a-z]|[a-z0-9_.-]+\.(?:service|socket|timer|target|mount|slice|scope|path|device|automount|swap|png|jpe?g|gif|webp|svg|avif)(?![a-z0-9.])")
+_REMOTE = re.compile(r":(?:[/~]|[A-Za-z0-9._-]+/)|'s password|[/~#$]|[ ][~/A-Za-z0-9._-]{1,60}\][#$]")
+_TARGET = re.compile(
+    r"\b(?:ssh|sftp|mosh|ssh-copy-id|autossh|sshfs|ssh-keyscan)(?:\s{1,4}-[^\s@]{1,60}(?:[ =][^\s@-][^\s@]{0,80})?){0,6}\s{1,4}[\"']?\Z"
+)
+_NO_HOST = re.compile(
+    r"(?i)[v^~=]?[0-9]+\.[0-9]|[1-9]x\.[a-z]|[a-z0-9_.-]+\.(?:service|socket|timer|target|mount|slice|scope|path|device|automount|swap|png|jpe?g|gif|webp|svg|avif)(?![a-z0-9.])"
+)
 _URL = re.compile(r"://[^\s/@\"'<>]{0,200}\Z")
 
 
@@ -28,8 +32,12 @@ def _email(match: re.Match[str]) -> bool:
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"(?<![\w.])(?<![\w.][-+~^])(?:{_OCTET}\.){{3}}{_OCTET}(?![\w]|\.[0-9]|[-+](?:rc|beta|alpha|[0-9]+[.-]))"
-_VERSION_BEFORE = re.compile(r"(?i)(?:\bversions?|\bver|\bv|\brelease[ds]?|\bbuild|\brev|\brevision|\bfirmware|\bdriver|\bsection|\bchapter|\bupgrade[d]?(?: to| from)?|\bupdate[d]? to|\bfile_?version|product_?version|assembly_?version|\bfrom version|\bpatch|\bschema|[=~<>!]=|[~^@]|[A-Za-z]/|[A-Za-z]-|§)[\"']?\s{0,3}[=:]?\s{0,3}[\"'(]?\Z")
-_ADDRESS_BEFORE = re.compile(r"(?i)(?:\bip|addr|address|host|client|remote|from|peer|server|dns|ping|src|dst|source|dest|gateway|x-real|forwarded|listen|node|login|://|@|inet)[^\n]{0,25}\Z")
+_VERSION_BEFORE = re.compile(
+    r"(?i)(?:\bversions?|\bver|\bv|\brelease[ds]?|\bbuild|\brev|\brevision|\bfirmware|\bdriver|\bsection|\bchapter|\bupgrade[d]?(?: to| from)?|\bupdate[d]? to|\bfile_?version|product_?version|assembly_?version|\bfrom version|\bpatch|\bschema|[=~<>!]=|[~^@]|[A-Za-z]/|[A-Za-z]-|§)[\"']?\s{0,3}[=:]?\s{0,3}[\"'(]?\Z"
+)
+_ADDRESS_BEFORE = re.compile(
+    r"(?i)(?:\bip|addr|address|host|client|remote|from|peer|server|dns|ping|src|dst|source|dest|gateway|x-real|forwarded|listen|node|login|://|@|inet)[^\n]{0,25}\Z"
+)
 
 
 def _ipv4(match: re.Match[str]) -> bool:
@@ -58,7 +66,7 @@ def _ipv6(match: re.Match[str]) -> bool:
     if address.is_loopback or address.is_unspecified or address.is_multicast:
         return False
     head = int(address) >> 112
-    return 0x2000 <= head <= 0x3FFF or 0xFC00 <= head <= 0xFDFF or head == 0xFE80 or head == 0x64 or address.ipv4_mapped is not None
+    return 0x2000 <= head <= 0x3FFF or 0xFC00 <= head <= 0xFDFF or head in (0xFE80, 0x64) or address.ipv4_mapped is not None
 
 
 _MAC = (
@@ -78,5 +86,12 @@ PERSONAL: tuple[Detector, ...] = (
     Detector("email", ("@", "%40"), _EMAIL, check=_email, personal=True),
     Detector("ip_address", (), _IPV4, check=_ipv4, rough=r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", personal=True),
     Detector("ip_address", (), _IPV6, check=_ipv6, rough=r"[0-9A-Fa-f]{1,4}:(?::|[0-9A-Fa-f]{1,4}:)", personal=True),
-    Detector("mac_address", (), _MAC, check=_mac, rough=r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.", personal=True),
+    Detector(
+        "mac_address",
+        (),
+        _MAC,
+        check=_mac,
+        rough=r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.",
+        personal=True,
+    ),
 )

@@ -19,7 +19,7 @@ _COPULA = (
     r"|\bnu\b|\bwordt\b|\bolarak\b|\bşu\b|\bşöyle\b|\bär\b|\ber\b|\bon\b|\bje\b|[:=→]|->|=>|は|が|を|是|为|為|：|,|，|–|—)"
 )
 _TOKEN = re.compile(r"[^\s\"'`«»„“”‚‘’「」『』《》、。，；：（）()<>]+")
-_KEYWORD = re.compile(rf"(?i)(?:(?<![^\W_])(?:{_LATIN})(?![^\W_])|{_CJK})")
+_KEYWORD = re.compile(rf"(?i)(?:(?<![\w-])(?:{_LATIN})(?![^\W_])|{_CJK})")
 _SAID = re.compile(_COPULA, re.IGNORECASE)
 _AS = re.compile(r"(?i)(?:\b(?:as|als|comme|como|come|jako|with|mit|use|using|use)\b|は|を|作为|作為|用)")
 _STOP = re.compile(r"[.!?](?:\s|\Z)|[\n。！？]")
@@ -45,13 +45,15 @@ def _spoken(text: str) -> Iterator[tuple[int, int]]:
         limit = min(len(text), begin + 160)
         line = text.find("\n", begin, limit)
         line = limit if line < 0 else line
+        mask = text.find("\ufffc", begin, line)
+        line = line if mask < 0 else mask
         found = None
         for sign in _SAID.finditer(text, begin, min(line, begin + 80)):
             between = text[begin : sign.start()]
             if "." in between and re.search(r"\.\s", between):
                 break
             found = _value(text, sign.end(), line)
-            if found:
+            if found or sign[0] in (":", "=", "："):
                 break
         if found is None:
             quoted = _QUOTED.search(text, begin, min(line, begin + 70))
@@ -63,7 +65,9 @@ def _spoken(text: str) -> Iterator[tuple[int, int]]:
             yield found
 
 
-_FILLER = re.compile(r"(?i)\s*(?:(?:now|still|currently|jetzt|nun|désormais|maintenant|ahora|adesso|ora|agora|nu|teraz|artık|set|changed|to|this|just|:|=|the|following|is|as|auf)\s+|[\"'`«»„“”‚‘’「」『』《》（(：:*_\s]+)*")
+_FILLER = re.compile(
+    r"(?i)\s*(?:(?:now|still|currently|jetzt|nun|désormais|maintenant|ahora|adesso|ora|agora|nu|teraz|artık|set|changed|to|this|just|:|=|the|following|is|as|auf)\s+|[\"'`«»„“”‚‘’「」『』《》（(：:*_\s]+)*"
+)
 
 
 def _value(text: str, at: int, line: int) -> tuple[int, int] | None:
@@ -80,7 +84,9 @@ def _value(text: str, at: int, line: int) -> tuple[int, int] | None:
     return None
 
 
-_ALGORITHM = re.compile(r"(?i)(?:sha|md|aes|rsa|hs|rs|es|ps|oauth|pbkdf|bcrypt|argon|ed|utf|http|tls|ipv|base|x)[-_/]?\d+(?:[-_][a-z0-9]+)*|[a-z]+\d?-[a-z-]+|v?\d+(?:\.\d+)*[a-z]?|\d+[a-z]{1,5}|\d+-[a-z]+")
+_ALGORITHM = re.compile(
+    r"(?i)(?:sha|md|aes|rsa|hs|rs|es|ps|oauth|pbkdf|bcrypt|argon|ed|utf|http|tls|ipv|base|x)[-_/]?\d+(?:[-_][a-z0-9]+)*|[a-z]+\d?-[a-z-]+|v?\d+(?:\.\d+)*[a-z]?|\d+[a-z]{1,5}|\d+-[a-z]+"
+)
 
 
 def _like_name(value: str) -> bool:
@@ -91,12 +97,10 @@ def _before(text: str, start: int) -> tuple[int, int] | None:
     """A value in front of the word: "use X as the password"."""
     low = max(0, start - 60)
     before = text[low:start]
-    sign = None
-    for sign in _AS.finditer(before):
-        pass
-    if sign is None:
+    signs = list(_AS.finditer(before))
+    if not signs:
         return None
-    head = before[: sign.start()].rstrip()
+    head = before[: signs[-1].start()].rstrip()
     tokens = list(_TOKEN.finditer(head))
     if not tokens or "\n" in before[tokens[-1].end() :]:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 _PLACEHOLDER = re.compile(
     r"""(?ix)
@@ -27,8 +28,12 @@ _REFERENCE = re.compile(
     """
 )
 _WORDS = re.compile(r"(?:[A-Za-z]?[a-z]*|[A-Z]+)(?:[-_. /:+][A-Za-z]?[a-z]*|[-_. /:+][A-Z]+|[A-Z][a-z]+){0,8}[-_.:]?")
-_VERSION = re.compile(r"[v^~=<>]{0,2}[0-9]+(?:\.[0-9x*]+)+(?:[-+][0-9A-Za-z.-]+)?|[0-9]+(?:ms|s|m|h|d|w|min|days?|hours?|MB|KB|GB|%)?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.Z+-]*)?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?|[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}")
+_VERSION = re.compile(
+    r"[v^~=<>]{0,2}[0-9]+(?:\.[0-9x*]+)+(?:[-+][0-9A-Za-z.-]+)?|[0-9]+(?:ms|s|m|h|d|w|min|days?|hours?|MB|KB|GB|%)?"
+)
+_DATE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.Z+-]*)?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?|[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}"
+)
 UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ADDRESS = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?(?:/.*)?")
 _NAME_NUMBER = re.compile(r"[A-Za-z]+(?:[-_][A-Za-z]+)*[-_]?[0-9]{1,3}|[A-Za-z]+-?[0-9]+(?:-[A-Za-z]+)*|[A-Z]{2,10}-[0-9]+")
@@ -38,7 +43,7 @@ DIGESTS = (32, 40, 56, 64, 96, 128)
 
 def placeholder(value: str) -> bool:
     """Stands for a secret without being one."""
-    return _PLACEHOLDER.fullmatch(value) is not None
+    return "\ufffc" in value or _PLACEHOLDER.fullmatch(value) is not None
 
 
 def reference(value: str) -> bool:
@@ -58,7 +63,7 @@ def words(value: str) -> bool:
 
 def _jumbled(value: str) -> bool:
     """Letters that change their case more often than words do."""
-    changes = sum(a.islower() and b.isupper() for a, b in zip(value, value[1:], strict=False) if a.isalpha() and b.isalpha())
+    changes = sum(a.islower() and b.isupper() for a, b in pairwise(value) if a.isalpha() and b.isalpha())
     return changes >= 3 and changes * 5 > len(value)
 
 

@@ -14,11 +14,15 @@ SPACES = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u20
 DASHES = "\u2010\u2011\u2012\u2013\u2212\uff0d"
 DEPTH = 4  # levels of JSON in JSON
 
+MASK = re.compile(r"\[REDACTED:[A-Za-z0-9_:.-]{1,80}\]")
+_MASKED = "\ufffc"  # what an earlier redaction has masked is nothing to read
+
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/", "'": "'"}
 _JSON = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([nrtbf\"\\/']))")
 _ODD = re.compile(
     rf"\x1b\[[0-9;]{{0,20}}[A-Za-z]|\\\r?\n[ \t]*|[{INVISIBLE}]+|[{SPACES}]|[{DASHES}]|&(?:amp|lt|gt|quot|apos|#x?[0-9A-Fa-f]{{1,4}});"
 )
+_HALVES = frozenset("89abcdefABCDEF")  # of the first byte of half a character
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _BREAK = re.compile(r"=?\r?\n[ \t]*(?:[>+|-][ \t]?)?")
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'"}
@@ -67,26 +71,29 @@ class View:
 
 def _plain(match: re.Match[str]) -> str:
     code = match[1] or match[2]
-    return _SHORT[match[3]] if code is None else chr(int(code, 16))
+    if code is None:
+        return _SHORT[match[3]]
+    return match[0] if code[0] in "dD" and code[1:2] in _HALVES and len(code) == 4 else chr(int(code, 16))
 
 
 def _seen(match: re.Match[str]) -> str:
     """What a reader sees of it."""
     found = match[0]
-    if found[0] in SPACES:
-        return " "
-    if found[0] in DASHES:
-        return "-"
+    if found[0] in SPACES or found[0] in DASHES:
+        return " " if found[0] in SPACES else "-"
     if found[0] != "&":
         return ""
-    if found in _ENTITIES:
-        return _ENTITIES[found]
-    if found[1] != "#":
-        return found
+    return _entity(found) if found[1] == "#" else _ENTITIES.get(found, found)
+
+
+def _entity(found: str) -> str:
     digits = found[2:-1]
-    if digits[0] in "xX":
-        return chr(int(digits[1:], 16)) if len(digits) > 1 else found
-    return chr(int(digits)) if digits.isdecimal() and int(digits) else found
+    base = 16 if digits[0] in "xX" else 10
+    try:
+        code = int(digits.lstrip("xX"), base)
+    except ValueError:
+        return found
+    return found if not code or 0xD800 <= code <= 0xDFFF else chr(code)
 
 
 def _decoded(match: re.Match[str]) -> str:
@@ -102,6 +109,8 @@ _TELLS = re.compile(rf"[\\\x1b&{INVISIBLE}{SPACES}{DASHES}]")
 def readable(text: str) -> View:
     """The text as a reader sees it: without escapes, colours, invisible characters and lines that a backslash breaks."""
     view = View(text)
+    if "[REDACTED:" in text:
+        view = view.changed(MASK, lambda _: _MASKED)
     if not _TELLS.search(text):
         return view
     view = view.changed(_ODD, _seen)
