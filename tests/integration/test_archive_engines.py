@@ -18,6 +18,8 @@ import schemas
 from connectors import archive_sql, avro, manifest, parquet
 from connectors.clickhouse import ddl, store
 from connectors.ranges import Rows
+from pipeline.rules import sql
+from pipeline.rules.condition import parse
 from schemas.contract import Contract
 from tests import analyst_world, archive_bucket
 from tests.analyst_world import Fields
@@ -148,3 +150,23 @@ def test_folders_and_statistics_skip_what_is_not_asked_for(archived: Space) -> N
         plan = str(db.execute("EXPLAIN SELECT count(*) FROM events WHERE dt > '2026-11-01' AND tenant_id = 'x'").fetchall())
     assert "Scanning Files: 0/2" in plan
     assert "Filters: tenant_id" in plan
+
+
+CONDITIONS = [
+    "processed_tool_risk = '' AND tool_name LIKE 'tool-1_''s'",  # a column that the older objects lack
+    "NOT (input_tokens > 10) OR cost_usd IS NULL",
+    "occurred_at >= '2026-11-10T09:00:00Z' AND has(processed_owners, 'tool:a')",
+    "NOT has(processed_flags, 'tool_unknown') AND COALESCE(input_tokens, 7) BETWEEN 5 AND 20",
+]
+
+
+def test_conditions_of_rules_find_the_same_events_in_archive_and_table(archived: Space) -> None:
+    with duckdb.connect() as db, clickhouse(archived) as client:
+        db.execute(archive_sql.duckdb(str(_copied(archived))))
+        for tree in (parse(text).tree for text in CONDITIONS):
+            found = db.execute(f"SELECT kafka_offset FROM events WHERE {sql.duckdb(tree)} ORDER BY ALL").fetchall()
+            stored = client.rows(
+                f"SELECT kafka_offset FROM events WHERE {sql.clickhouse(tree)} ORDER BY ALL", database=archived.name
+            )
+            assert [list(row) for row in found] == stored
+            assert 0 < len(stored) < 70
