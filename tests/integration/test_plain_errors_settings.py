@@ -14,6 +14,8 @@ from pipeline.__main__ import PARTS, TOOLS
 ARGUMENTS = {
     "quarantine": [["list"], ["show", "0:1"], ["replay", "0:1"]],
     "reference": [["history"]],
+    "rules": [["history"], ["preview", "examples/rules"]],
+    "retention": [["plan"]],
     "completeness": [["--tenant", "demo"]],
     "producer": [
         ["list", "--tenant", "demo"],
