@@ -32,7 +32,6 @@ def problems(documents: Sequence[Document], retention_classes: Sequence[str]) ->
     found += [problem for _, wrong in shapes for problem in wrong]
     found += [problem for document in sound if document.kind == "redaction" for problem in _redaction(document)]
     found += [problem for document in sound if document.kind == "detector" for problem in _pattern(document)]
-    found += [problem for document in sound for problem in _not_yet(document)]
     found += _same_names(documents)
     found += _detectors(documents, sound)
     found += _classes(documents, sound, retention_classes)
@@ -75,13 +74,6 @@ def _redaction(document: Document) -> Iterator[Problem]:
         )
     if action in ("drop", "cut") and filtered:
         yield document.problem(("detectors",), f"{action} takes the whole field: remove detectors, or write action: mask")
-
-
-def _not_yet(document: Document) -> Iterator[Problem]:
-    if document.kind == "detector":
-        yield document.problem((), "detectors of one's own are not searched for by this release yet: remove the document")
-    if "detectors" in document.content:
-        yield document.problem(("detectors",), "rules on findings are not applied by this release yet: remove the rule")
 
 
 def _untouchable(name: str) -> str:

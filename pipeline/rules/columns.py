@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from pipeline.stages.detectors import DETECTORS
+from auditwire.redaction import DETECTORS
 from schemas import fields_of_class
 
 IDENTITY = {"event_id", "tenant_id", "event_type", "occurred_at", "source", "source_event_id"}  # who an event is,

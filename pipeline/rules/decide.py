@@ -1,7 +1,8 @@
 """What the rules say of each event of a batch: how much is kept, what becomes of each field, and which retention class it gets.
 
 Documents of a tenant come before those of every tenant. For capture and retention the first that matches decides. Of redactions
-all that match hold: of those on a whole field the strongest (drop, mask, hash, cut; of two alike the first) decides.
+all that match hold: of those on a whole field the strongest (drop, mask, hash, cut; of two alike the first) decides, and of those
+on what a detector finds likewise (mask, hash, keep).
 """
 
 from __future__ import annotations
@@ -11,17 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.batch import Batch
 from pipeline.rules import tree
 from pipeline.rules.columnar import Program
 from pipeline.rules.columns import CONTENT, DROPPED_AT, columns_of
 from pipeline.rules.model import EMPTY, EVERY_TENANT, Capture, Redaction, Retention, Snapshot
+from pipeline.rules.search import Codes, Mask, Search, Searches
 from pipeline.stages.detectors import RULES_REVISION
 
-Mask = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.int16]
 Rule: TypeAlias = Capture | Redaction | Retention
 STRENGTH = ("drop", "mask", "hash", "cut")
 NONE = -1
@@ -40,13 +39,15 @@ class Action:
 @dataclass(frozen=True)
 class Decision:
     """For each row of a batch. ``whole``: column → index into ``actions``, NONE where the field stays, for columns of which some
-    row does not; ``found``: column → redactions on what detectors find, with their rows. ``levels`` and ``classes`` index into
-    the captures and retentions of the snapshot, NONE where no rule matched.
+    row does not; ``searches``: column, what is searched for in it, and in which rows, where that differs; ``tenants``: rows of
+    each tenant with detectors of its own. ``levels`` and ``classes`` index into the captures and retentions of the snapshot, NONE
+    where no rule matched.
     """
 
     actions: Sequence[Action] = ()
     whole: Mapping[str, Codes] = field(default_factory=dict)
-    found: Mapping[str, Sequence[tuple[Redaction, Mask]]] = field(default_factory=dict)
+    searches: Sequence[tuple[str, Search, Mask]] = ()
+    tenants: Mapping[str, Mask] = field(default_factory=dict)
     levels: Codes | None = None
     classes: Codes | None = None
 
@@ -77,13 +78,13 @@ class Rules:
         self._columns = {rule.name: columns_of(rule.fields) for rule in snapshot.redactions}
         numbered = enumerate(snapshot.redactions, len(snapshot.captures))
         self._whole = sorted(((n, r) for n, r in numbered if not r.detectors), key=lambda one: STRENGTH.index(one[1].action))
-        self._found = [rule for rule in snapshot.redactions if rule.detectors]
+        self.searches = Searches(snapshot)
 
     def decide(self, batch: Batch) -> Decision:
         """What the rules say of each row, after enrichment."""
-        if not len(batch) or not (self._rules or self._outdated):
+        if not len(batch) or not (self._rules or self._outdated or self.snapshot.detectors):
             return NOTHING
-        rows = self._matched(batch)
+        rows, tenants = self._matched(batch)
         levels = _first(self.snapshot.captures, rows, len(batch))
         whole: dict[str, Codes] = {}
         if self._outdated:
@@ -93,14 +94,11 @@ class Rules:
         for number, rule in self._whole:
             if rule.name in rows:
                 _fill(whole, self._columns[rule.name], rows[rule.name], number)
-        found: dict[str, list[tuple[Redaction, Mask]]] = {}
-        for rule in self._found:
-            for column in self._columns[rule.name] if rule.name in rows else ():
-                found.setdefault(column, []).append((rule, rows[rule.name]))
-        return Decision(self._actions, whole, found, levels, _first(self.snapshot.retentions, rows, len(batch)))
+        classes = _first(self.snapshot.retentions, rows, len(batch))
+        return Decision(self._actions, whole, list(self.searches.of(rows, tenants)), tenants, levels, classes)
 
-    def _matched(self, batch: Batch) -> dict[str, Mask]:
-        """Name → rows of each rule that matches any."""
+    def _matched(self, batch: Batch) -> tuple[dict[str, Mask], dict[str, Mask]]:
+        """Name → rows of each rule that matches any, and tenant → rows of those with detectors of their own."""
         encoded: Any = batch.column("tenant_id").dictionary_encode()
         tenants = {tenant: code for code, tenant in enumerate(encoded.dictionary.to_pylist())}
         codes = encoded.indices.to_numpy()
@@ -114,7 +112,7 @@ class Rules:
                 rows = rows & (codes == tenants[rule.tenant])
             if rows.any():
                 found[rule.name] = rows
-        return found
+        return found, {tenant: codes == tenants[tenant] for tenant in self.searches.tenants() if tenant in tenants}
 
 
 def _first(rules: Sequence[Capture | Retention], rows: Mapping[str, Mask], count: int) -> Codes:

@@ -6,7 +6,7 @@ So nobody is told what was found in a field that a rule takes away, and what a r
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors import avro
 from pipeline.batch import Batch
 from pipeline.rules.columns import CONTENT
-from pipeline.rules.decide import NONE, Action, Codes, Decision, Mask, Rules
-from pipeline.stages.redact import redact
+from pipeline.rules.decide import NONE, Action, Decision, Rules
+from pipeline.rules.model import EVERY_TENANT
+from pipeline.rules.search import Codes, Mask
+from pipeline.stages.findings import searched
+from pipeline.stages.redact import cut_values, redact
 from pipeline.stages.texts import Text, of_column, with_texts
 from schemas import event_fields
 
 HASH_BYTES = 16
 KeyOf = Callable[[str], bytes]
-Redact = Callable[[Batch], tuple[Batch, Any]]
+Redact = Callable[..., tuple[Batch, Any]]
 Run = Callable[..., Any]
 
 
@@ -33,8 +37,8 @@ def _plainly(stage: str, call: Callable[..., Any], *args: Any) -> Any:
 
 @dataclass(frozen=True)
 class Emptied:
-    """A batch on its way through redaction. ``batch`` lacks the texts that go, ``before`` has them but for whole lists that are
-    dropped. ``touched``: column → index of the action that changed it, NONE where none did.
+    """A batch on its way through redaction. ``batch`` lacks the texts that go or that are searched by themselves, ``before`` has
+    them but for whole lists that are dropped. ``touched``: column → index of the action that changed it, NONE where none did.
     """
 
     before: Batch
@@ -51,9 +55,23 @@ def clean(batch: Batch, rules: Rules, key_of: KeyOf, redact: Redact = redact, ru
     """
     decision = run("rules", rules.decide, batch)
     emptied = run("rules", empty, batch, decision)
-    redacted, found = run("redact", redact, emptied.batch)
+    redacted, found = run("redact", _redacted, emptied.batch, rules, decision, redact)
     finished, changed = run("rules", finish, emptied, redacted, found, key_of)
     return run("rules", _classed, finished, rules, decision), changed
+
+
+def _redacted(batch: Batch, rules: Rules, decision: Decision, redact: Redact) -> tuple[Batch, pa.Array[Any]]:
+    """The events of tenants with detectors of their own apart from the others."""
+    if not rules.snapshot.detectors:
+        return redact(batch)
+    if not decision.tenants:
+        return redact(batch, rules.searches.detectors(EVERY_TENANT))
+    others = ~np.logical_or.reduce(list(decision.tenants.values()))
+    parts = [(tenant, np.flatnonzero(rows)) for tenant, rows in ((EVERY_TENANT, others), *decision.tenants.items()) if rows.any()]
+    done = [redact(batch.take(rows), rules.searches.detectors(tenant)) for tenant, rows in parts]
+    order = pa.array(np.argsort(np.concatenate([rows for _, rows in parts])))
+    columns = avro.concat([part.columns for part, _ in done]).take(order)
+    return Batch(columns, batch.index), pa.concat_arrays([found for _, found in done]).take(order)
 
 
 def _classed(batch: Batch, rules: Rules, decision: Decision) -> Batch:
@@ -65,44 +83,88 @@ def _classed(batch: Batch, rules: Rules, decision: Decision) -> Batch:
 
 
 def empty(batch: Batch, decision: Decision) -> Emptied:
-    """The batch without the texts of fields that are dropped, masked or hashed whole, nor their sizes; else shared."""
+    """The batch without the texts of fields that are dropped, masked or hashed whole, nor their sizes, and without those that are
+    searched by themselves. Other columns are shared.
+    """
     goes = ~_cuts(decision)
     touched = {name: _where(codes, goes[codes] & _filled(batch.column(name))) for name, codes in decision.whole.items()}
     touched = {name: codes for name, codes in touched.items() if (codes != NONE).any()}
-    if not touched:
+    apart = {name: codes != NONE for name, codes in touched.items()}
+    for name, _, rows in decision.searches:
+        apart[name] = apart.get(name, False) | rows
+    if not apart:
         return Emptied(batch, batch, decision, touched)
     drops = np.array([*(action.action == "drop" for action in decision.actions), False])
     lists = {name: drops[codes] for name, codes in touched.items() if pa.types.is_list(batch.column(name).type)}
     before = batch.replace({name: _without_items(batch.column(name), rows) for name, rows in lists.items() if rows.any()})
     changed: dict[tuple[str, str], pa.Array[Any]] = {}
-    for name, codes in touched.items():
+    for name, rows in apart.items():
         for text in _values_of(before, name):
-            changed[name, text.part] = pc.if_else(pa.array((codes != NONE)[text.rows()]), "", text.values)
+            changed[name, text.part] = pc.if_else(pa.array(rows[text.rows()]), "", text.values)
     return Emptied(before, _without_sizes(with_texts(before, changed), touched), decision, touched)
 
 
 def finish(emptied: Emptied, redacted: Batch, found: pa.Array[Any], key_of: KeyOf) -> tuple[Batch, pa.Array[Any]]:
-    """``redacted``, which is ``emptied.batch`` after redaction, with its fields masked, hashed and cut; and per row what changed
-    (list<utf8>): the entries in ``found`` and ``column=label`` of each action. ``key_of``: the key of a tenant's hashes.
+    """``redacted``, which is ``emptied.batch`` after redaction, with what was searched by itself, and fields masked, hashed, cut.
+
+    With it, per row what changed (list<utf8>): the entries in ``found`` and ``column=label`` of each rule. ``key_of``: the key of
+    a tenant's hashes.
     """
-    actions, touched = emptied.decision.actions, dict(emptied.touched)
+    entries = _Entries(found)
+    redacted = _searched(emptied, redacted, key_of, entries)
+    actions = emptied.decision.actions
+    changed: dict[tuple[str, str], pa.Array[Any]] = {}
     tenants = redacted.column("tenant_id")
 
     def hashed(text: Text, here: Mask) -> pa.Array[Any]:
         return _hashed(text.values.filter(pa.array(here)), tenants.take(pa.array(text.rows()[here])), key_of)
 
-    changed: dict[tuple[str, str], pa.Array[Any]] = {}
     for name, codes in emptied.decision.whole.items():
+        touched = emptied.touched.get(name, np.full(len(redacted), NONE, np.int16)).copy()
         for before, text in zip(_values_of(emptied.before, name), _values_of(redacted, name), strict=True):
             values, of_value = text.values, codes[text.rows()]
             for code in np.unique(of_value[of_value != NONE]).tolist():
                 values = _acted(actions[code], of_value == code, before, values, hashed)
             if values is not text.values:
                 changed[name, text.part] = values
-                cut = text.rows()[_numpy(pc.not_equal(text.values, values))]
-                touched[name] = touched.get(name, np.full(len(redacted), NONE, np.int16)).copy()
-                touched[name][cut] = codes[cut]
-    return with_texts(redacted, changed), _marks(found, touched, actions)
+                acted = text.rows()[_numpy(pc.not_equal(text.values, values))]
+                touched[acted] = codes[acted]
+        for code in np.unique(touched[touched != NONE]).tolist():
+            entries.add(f"{name}={actions[code].label}", np.flatnonzero(touched == code))
+    return with_texts(redacted, changed), entries.listed()
+
+
+def _searched(emptied: Emptied, redacted: Batch, key_of: KeyOf, entries: _Entries) -> Batch:
+    """The texts that are searched by themselves, with their findings masked or hashed."""
+    changed: dict[tuple[str, str], pa.Array[Any]] = {}
+    columns = dict.fromkeys(name for name, _, _ in emptied.decision.searches)
+    befores = {name: _values_of(emptied.before, name) for name in columns}
+    marks = list(of_column("truncated_fields", emptied.before.column("truncated_fields")))
+    cuts = cut_values(emptied.before, [*marks, *(text for texts in befores.values() for text in texts)]) if columns else {}
+    tenants = redacted.column("tenant_id")
+    for name, search, rows in emptied.decision.searches:
+        gone = emptied.touched.get(name)
+        here = rows if gone is None else rows & (gone == NONE)
+        for before, text in zip(befores[name], _values_of(redacted, name), strict=True):
+            of_value = here[before.rows()]
+            places = np.flatnonzero(of_value)
+            plain = before.values.take(pa.array(places))
+            cut = np.isin(places, cuts.get((name, text.part), np.empty(0, np.int64)))
+            owners = before.rows()[places]
+
+            def hashed(place: int, part: str, owners: Any = owners) -> str:
+                return _hash(key_of(tenants[int(owners[place])].as_py()), part)
+
+            found = searched(plain, cut, search, hashed)
+            for label in {label for one in found for label in one.labels}:
+                touched = np.unique(owners[[one.place for one in found if label in one.labels]])
+                entries.add(f"{name}={label}" if label else name, touched)
+            values = plain.to_pylist() if found else []
+            for one in found:
+                values[one.place] = one.text
+            new = pa.array(values, pa.string()) if found else plain
+            changed[name, text.part] = pc.replace_with_mask(changed.get((name, text.part), text.values), pa.array(of_value), new)
+    return with_texts(redacted, changed)
 
 
 def _acted(action: Action, here: Mask, before: Text, values: Any, hashed: Callable[[Text, Mask], pa.Array[Any]]) -> Any:
@@ -130,8 +192,12 @@ def _hashed(values: Any, tenants: Any, key_of: KeyOf) -> pa.Array[Any]:
     made: dict[tuple[str, str], str] = {}
     pairs = list(zip(tenants.to_pylist(), values.to_pylist(), strict=True))
     for tenant, text in dict.fromkeys(pairs):
-        made[tenant, text] = f"[HASH:{hmac.digest(keys[tenant], text.encode(), 'sha256')[:HASH_BYTES].hex()}]"
+        made[tenant, text] = _hash(keys[tenant], text)
     return pa.array([made[pair] for pair in pairs], pa.string())
+
+
+def _hash(key: bytes, text: str) -> str:
+    return f"[HASH:{hmac.digest(key, text.encode(), 'sha256')[:HASH_BYTES].hex()}]"
 
 
 def _without_items(column: Any, rows: Mask) -> Any:
@@ -160,28 +226,32 @@ def _column_of(mark: str) -> str:
     return mark.partition("=")[0].partition("[")[0]
 
 
-def _marks(found: Any, touched: Mapping[str, Codes], actions: Sequence[Action]) -> pa.Array[Any]:
-    """Per row what changed: the entries in ``found`` and those of the actions, in schema order."""
-    if not touched:
-        return found
-    encoded = found.flatten().dictionary_encode()
-    entries = encoded.dictionary.to_pylist()
-    rows = [np.repeat(np.arange(len(found)), np.diff(_numpy(found.offsets)))]
-    codes = [_numpy(encoded.indices).astype(np.int64)]
-    for name, of_row in touched.items():
-        here = np.flatnonzero(of_row != NONE)
-        used, place = np.unique(of_row[here], return_inverse=True)
-        rows.append(here)
-        codes.append(place + len(entries))
-        entries += [f"{name}={actions[code].label}" for code in used.tolist()]
-    order = {name: place for place, name in enumerate(event_fields())}
-    ranked = sorted(set(entries), key=lambda entry: (order[_column_of(entry)], entry))
-    places = {entry: place for place, entry in enumerate(ranked)}
-    rank = np.array([places[entry] for entry in entries], np.int64)
-    keys = np.unique(np.concatenate(rows) * len(ranked) + rank[np.concatenate(codes)])
-    counts = np.bincount(keys // len(ranked), minlength=len(found))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(ranked, pa.string()).take(pa.array(keys % len(ranked))))
+class _Entries:
+    """What processed_redacted_fields says, row by row; it begins with what redaction found."""
+
+    def __init__(self, found: Any) -> None:
+        self._found, self._added = found, list[tuple[str, Any]]()
+
+    def add(self, entry: str, rows: Any) -> None:
+        """An entry for some rows, once in each."""
+        self._added.append((entry, rows))
+
+    def listed(self) -> pa.Array[Any]:
+        """Per row its entries (list<utf8>), in schema order."""
+        if not self._added:
+            return self._found
+        encoded = self._found.flatten().dictionary_encode()
+        entries = [*encoded.dictionary.to_pylist(), *(entry for entry, _ in self._added)]
+        order = {name: place for place, name in enumerate(event_fields())}
+        ranked = sorted(set(entries), key=lambda entry: (order[_column_of(entry)], entry))
+        places = {entry: place for place, entry in enumerate(ranked)}
+        of_found = np.array([places[entry] for entry in entries], np.int64)[_numpy(encoded.indices)]
+        row_of = np.repeat(np.arange(len(self._found)), np.diff(_numpy(self._found.offsets)))
+        keys = [row_of * len(ranked) + of_found, *(rows * len(ranked) + places[entry] for entry, rows in self._added)]
+        unique = np.unique(np.concatenate(keys))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(unique // len(ranked), minlength=len(self._found)))])
+        texts = pa.array(ranked, pa.string()).take(pa.array(unique % len(ranked)))
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), texts)
 
 
 def _values_of(batch: Batch, name: str) -> list[Text]:

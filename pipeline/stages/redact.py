@@ -42,7 +42,7 @@ def redact(batch: Batch, detectors: tuple[Detector, ...] = DETECTORS) -> tuple[B
     """
     content = fields_of_class("content")
     found = [text for text in texts(batch) if text.column not in IDENTITY and not text.column.startswith(WRITTEN)]
-    cuts = _cut_values(batch, found)
+    cuts = cut_values(batch, found)
     free = [text for text in found if text.column in content and text.part != "key"]
     others = [text for text in found if text.column not in content or text.part == "key"]
     secrets = tuple(detector for detector in detectors if not detector.personal)
@@ -87,7 +87,7 @@ def _redacted(values: pa.Array[Any], cut: Mask, detectors: tuple[Detector, ...])
     return pa.array(after, values.type)
 
 
-def _cut_values(batch: Batch, found: list[Text]) -> Cuts:
+def cut_values(batch: Batch, found: list[Text]) -> Cuts:
     """Positions of the values that truncated_fields names: ``prompt=70000``, ``attributes[2]=70000``, ``attributes=70000``."""
     marks = next((text for text in found if text.column == "truncated_fields"), None)
     cuts: dict[tuple[str, str], set[int]] = {}

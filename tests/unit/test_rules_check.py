@@ -16,6 +16,11 @@ kind: retention_class
 name: extended
 months: 120
 ---
+kind: detector
+name: customer_number
+pattern: KD-[0-9]{8}
+personal: true
+---
 kind: redaction
 name: no-crm-content
 when: tool_server = 'crm-mcp'
@@ -93,14 +98,29 @@ CASES = {
     "cut without length": (REDACTION.replace("mask", "cut"), "x.yaml:4: redaction r: action: cut needs length"),
     "mask with length": (REDACTION + "length: 3\n", "x.yaml:5: redaction r: length: mask has no length: remove it"),
     "keep without detectors": (REDACTION.replace("mask", "keep"), "x.yaml:4: redaction r: action: keep needs detectors"),
-    "a detector": ("kind: detector\nname: d\npattern: x\n", "x.yaml:1: detector d: detectors of one's own are not searched for"),
-    "a rule on findings": (
-        REDACTION + "detectors: [email]\n",
-        "redaction r: detectors: rules on findings are not applied",
+    "drop with detectors": (
+        REDACTION.replace("mask", "drop") + "detectors: [email]\n",
+        "x.yaml:5: redaction r: detectors: drop takes the whole field",
+    ),
+    "unknown detector": (
+        REDACTION + "detectors: [emial]\n",
+        "x.yaml:5: redaction r: detectors.0: there is no detector 'emial' (did you mean email?)",
+    ),
+    "a secret is kept": (
+        "kind: redaction\nname: r\nfields: [prompt]\naction: keep\ndetectors: [jwt]\n",
+        "x.yaml:5: redaction r: detectors.0: jwt finds secrets, which are masked everywhere whatever rules say: remove it here",
+    ),
+    "another tenant's detector": (
+        "kind: detector\nname: d\ntenant: a\npattern: x1\npersonal: true\n---\n" + REDACTION + "detectors: [d]\n",
+        "x.yaml:11: redaction r: detectors.0: d searches in events of tenant a only: add tenant: to this rule as well",
+    ),
+    "name of a built-in detector": (
+        "kind: detector\nname: email\npattern: x1\n",
+        "x.yaml:2: detector email: name: a built-in detector has this name",
     ),
     "one name twice": (
         "kind: capture\nname: no-crm-content\nwhen: outcome = 'denied'\nlevel: metadata\n",
-        "x.yaml:2: capture no-crm-content: name: good.yaml:5 has a redaction of this name: rename one",
+        "x.yaml:2: capture no-crm-content: name: good.yaml:10 has a redaction of this name: rename one",
     ),
     "unknown class": (
         "kind: retention\nname: r\nclass: extendd\n",
@@ -146,7 +166,7 @@ CASES = {
     ),
     "a weaker redaction": (
         "kind: redaction\nname: r\nwhen: tool_server = 'crm-mcp'\nfields: [prompt]\naction: hash\n",
-        "x.yaml:5: redaction r: action: changes nothing, as redaction no-crm-content (good.yaml:5) takes as much",
+        "x.yaml:5: redaction r: action: changes nothing, as redaction no-crm-content (good.yaml:10) takes as much",
     ),
     "no event field": (
         "kind: example\nname: e\nevent: {}\nexpect: {redactd: []}\n",

@@ -56,7 +56,7 @@ def test_the_example_folder_is_in_order_and_does_what_its_examples_say(capsys: p
     assert command_line.main(["rules", "check", str(EXAMPLES)]) == 0, capsys.readouterr().err
     assert command_line.main(["rules", "test", str(EXAMPLES)]) == 0, capsys.readouterr().err
     documents, _ = source.read(EXAMPLES, KINDS)
-    assert {document.kind for document in documents} == set(KINDS) - {"detector"}
+    assert {document.kind for document in documents} == set(KINDS)
 
 
 def test_an_example_that_fails_is_named_with_what_was_expected_and_found(

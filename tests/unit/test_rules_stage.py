@@ -215,3 +215,69 @@ def test_outdated_rules_keep_no_content_and_say_so() -> None:
     assert changed[0][:2] == ["message=outdated-rules", "actor_id=rule:r"]
     assert rules(text, "7", outdated=True).version == f"{RULES_REVISION}/7/outdated"
     assert rules(text, "7").version == f"{RULES_REVISION}/7"
+
+
+OWN = "kind: detector\nname: staff\npattern: E[0-9]{{5}}\npersonal: {}\n---\n"
+FINDING = "kind: redaction\nname: {}\nfields: [{}]\naction: {}\ndetectors: [{}]\n---\n"
+
+
+def test_a_detector_of_ones_own_searches_content_for_personal_data_and_every_text_for_secrets() -> None:
+    event = {
+        "prompt": "E12345 E1",
+        "actor_id": "E12345",
+        "agent_name": "E12345",
+        "attributes": [{"key": "E12345", "value": "E12345"}],
+    }
+    after, changed = one(OWN.format("true"), **event)
+    assert (after["prompt"], after["actor_id"], after["agent_name"]) == ("[REDACTED:staff] E1", "E12345", "E12345")
+    assert after["attributes"] == [{"key": "E12345", "value": "[REDACTED:staff]"}]
+    after, changed = one(OWN.format("false"), **event)
+    assert "E12345" not in str(after) and len(changed) == 4
+
+
+def test_a_tenants_own_detector_searches_its_events_only_in_whatever_order_they_come() -> None:
+    text = OWN.format("true\ntenant: b")
+    batch, changed = done(text, *({"tenant_id": t, "prompt": f"{t} E12345 {MAIL}"} for t in "abcb"))
+    assert column(batch, "prompt") == [f"{t} {'[REDACTED:staff]' if t == 'b' else 'E12345'} [REDACTED:email]" for t in "abcb"]
+    assert column(batch, "tenant_id") == list("abcb") and batch.index.tolist() == [0, 1, 2, 3]
+    assert [len(entries) for entries in changed] == [1, 1, 1, 1]
+
+
+def test_findings_are_kept_masked_or_hashed_as_rules_say_and_secrets_never_kept() -> None:
+    plain = f"{MAIL} E12345 {TOKEN}"
+    rest = "[REDACTED:staff] [REDACTED:gitlab_token]"
+    after, _ = one(OWN.format("true") + FINDING.format("r", "prompt", "keep", "email"), prompt=plain, response=plain)
+    assert (after["prompt"], after["response"]) == (f"{MAIL} {rest}", f"[REDACTED:email] {rest}")
+    after, changed = one(OWN.format("true") + FINDING.format("r", "prompt", "hash", "email"), prompt=plain, tenant_id="a")
+    digest = hmac.new(key_of("a"), MAIL.encode(), hashlib.sha256).hexdigest()[:32]
+    assert after["prompt"] == f"[HASH:{digest}] {rest}" and "prompt=rule:r" in changed and len(changed) == 2
+    after, changed = one(OWN.format("true") + FINDING.format("r", "actor_id", "mask", "email"), actor_id=plain)
+    assert after["actor_id"] == "[REDACTED:email] E12345 [REDACTED:gitlab_token]" and "actor_id=rule:r" in changed
+    after, changed = one(FINDING.format("r", "delegation_chain", "mask", "email"), delegation_chain=["x", MAIL], prompt="y")
+    assert (after["delegation_chain"], changed) == (["x", "[REDACTED:email]"], ["delegation_chain=rule:r"])
+
+
+@pytest.mark.parametrize("first", ("mask", "hash", "keep"))
+@pytest.mark.parametrize("second", ("mask", "hash", "keep"))
+def test_of_rules_on_one_finding_the_strongest_wins(first: str, second: str) -> None:
+    order = ("mask", "hash", "keep")
+    text = FINDING.format("r0", "prompt", first, "email") + FINDING.format("r1", "prompt, reason", second, "email")
+    after, changed = one(text, prompt=MAIL)
+    winner, name = (first, "r0") if order.index(first) <= order.index(second) else (second, "r1")
+    starts = {"mask": "[REDACTED:email]", "hash": "[HASH:", "keep": MAIL}
+    assert after["prompt"].startswith(starts[winner])
+    assert changed == ([] if winner == "keep" else [f"prompt=rule:{name}"])
+
+
+def test_a_whole_field_goes_whatever_is_said_of_findings_and_a_cut_comes_after_them() -> None:
+    keep = FINDING.format("k", "prompt", "keep", "email")
+    whole = "kind: redaction\nname: w\nfields: [prompt]\naction: {}\n"
+    assert one(keep + whole.format("mask"), prompt=MAIL)[0]["prompt"] == "[REDACTED:w]"
+    after, changed = one(keep + whole.format("cut\nlength: 20"), prompt=f"{MAIL} {TOKEN}")
+    assert after["prompt"] == f"{MAIL} [RED" and "prompt=rule:w" in changed
+
+
+def test_what_a_cut_leaves_of_a_secret_is_masked_where_rules_search_too() -> None:
+    text = FINDING.format("k", "prompt", "keep", "email")
+    after, _ = one(text, prompt=f"{MAIL} glpat-A1b2", truncated_fields=["prompt=70000"])
+    assert after["prompt"] == f"{MAIL} [REDACTED:cut]"
