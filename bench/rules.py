@@ -3,28 +3,25 @@
     python -m bench.rules [--events 10000] [--rounds 3]
 
 ``rules`` is what they take by themselves: asked, fields emptied, masked, hashed, cut and searched, the entries of each event.
-``chain`` is all that a processor does with a batch but the client's part: promised is at most 1.5 times that of three rules. 30 % of the events hold something to redact; each rule is about four of fifty agents. In each round every number of rules
-is measured, the least of the rounds is printed.
+``chain`` is all that a processor does with a batch but the client's part: promised is at most 1.5 times that of three rules.
+30 % of the events hold something to redact; each rule is about four of fifty agents. In each round every number of rules is
+measured, the least of the rounds is printed.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from bench import conditions, stages
-from bench.steps import HOURS, LOOKUP, SCHEMA, Raw
-from connectors import avro
 from pipeline.batch import Batch
-from pipeline.chain import MAX_EVENT_BYTES, Context, process
-from pipeline.dedupe import State
 from pipeline.rules import condition, tree
 from pipeline.rules.decide import Rules
 from pipeline.rules.model import canonical, parse
-from pipeline.sealing import Sealer
 from pipeline.stages import act, enrich, validate
 
 DIRTY = 0.3
@@ -56,34 +53,38 @@ def documents(count: int) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def alone(batch: Batch, rules: Rules, sealer: Sealer) -> None:
+@cache
+def made_rules(count: int) -> Rules:
+    """So many rules, ready to be asked."""
+    return Rules(parse("1", canonical(documents(count))))
+
+
+def alone(batch: Batch, rules: Rules, key_of: act.KeyOf) -> None:
     """What the rules do, with a redaction that finds nothing."""
     decision = rules.decide(batch)
     emptied = act.empty(batch, decision)
-    act.finish(emptied, emptied.batch, batch.column("processed_redacted_fields"), sealer.text_key)
+    act.finish(emptied, emptied.batch, batch.column("processed_redacted_fields"), key_of)
 
 
 def main() -> int:
     """Print a line per number of rules."""
+    from bench.steps import LOOKUP, SEALER, Case
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=stages.BATCH, help="events of the batch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     args = parser.parse_args()
-    bodies = stages.made(args.events, DIRTY, 600)
-    raw = [Raw(n, avro.frame(1) + body) for n, body in enumerate(bodies)]
-    sealer = Sealer(base64.b64encode(b"k" * 32).decode())
-    context = Context("raw", 0, "standard", sealer, MAX_EVENT_BYTES)
-    batch = enrich(validate(Batch.of(avro.decode(bodies, SCHEMA)), stages.START_US)[0], LOOKUP, "standard")
-    all_rules = {number: Rules(parse("1", canonical(documents(number)))) for number in NUMBERS}
-
-    def chain(rules: Rules) -> None:
-        process(context, State(HOURS), raw, 0, args.events, writers={1: SCHEMA}, lookup=LOOKUP, rules=rules)
-
-    steps: dict[str, Callable[[Rules], None]] = {"rules": lambda rules: alone(batch, rules, sealer), "chain": chain}
+    case = Case(600, DIRTY, args.events, Path())
+    batch = enrich(validate(case.batch, stages.START_US)[0], LOOKUP, "standard")
+    steps: dict[str, Callable[[Rules], object]] = {
+        "rules": lambda rules: alone(batch, rules, SEALER.text_key),
+        "chain": case.chain,
+    }
     seen: dict[tuple[str, int], list[float]] = {}
     for _ in range(args.rounds + 1):  # the first warms up
         for name, step in steps.items():
-            for number, rules in all_rules.items():
+            for number in NUMBERS:
+                rules = made_rules(number)
                 started = time.process_time()
                 step(rules)
                 seen.setdefault((name, number), []).append(time.process_time() - started)

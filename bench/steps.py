@@ -23,6 +23,7 @@ from rich.console import Console
 from auditwire import AuditClient, AuditEvent
 from bench.figures import Meter, Row, table
 from bench.peer_world import Figure
+from bench.rules import made_rules
 from bench.sdk import Nowhere
 from bench.stages import START_US, made, record, revision
 from connectors import avro, parquet
@@ -32,11 +33,13 @@ from pipeline.batch import Batch
 from pipeline.chain import MAX_EVENT_BYTES, Context, process
 from pipeline.dedupe import State
 from pipeline.prints import prints
+from pipeline.rules.decide import NO_RULES, Rules
 from pipeline.sealing import Sealer
 from schemas import schema_text
 
 SIZES, SHARES = (600, 2000), (0.05, 0.3, 1.0)
 SCHEMA, LOOKUP, HOURS = schema_text("audit_event"), stages.Lookup(revision()), 24
+SEALER = Sealer(base64.b64encode(b"k" * 32).decode())
 NOT_GIVEN = ("producer_id", "producer_epoch", "sequence", "observed_at")
 
 
@@ -82,10 +85,9 @@ class Case:
         seen = prints(self.batch, self.bodies, b"k" * 32)
         state.remember(record(seen, state.judge(seen, START_US)))
 
-    def chain(self) -> Any:
-        sealer = Sealer(base64.b64encode(b"k" * 32).decode())
-        context = Context("raw", 0, "standard", sealer, MAX_EVENT_BYTES)
-        return process(context, State(HOURS), self.raw, 0, self.events, writers={1: SCHEMA}, lookup=LOOKUP)
+    def chain(self, rules: Rules = NO_RULES) -> Any:
+        context = Context("raw", 0, "standard", SEALER, MAX_EVENT_BYTES)
+        return process(context, State(HOURS), self.raw, 0, self.events, writers={1: SCHEMA}, lookup=LOOKUP, rules=rules)
 
     def parquet(self) -> None:
         parquet.write(self.folder / "group.parquet", [parquet.columns_of(self.clean, 0)], {})
@@ -118,6 +120,8 @@ STEPS: dict[str, Callable[[Case], object]] = {
     "encode": lambda c: avro.encode(c.clean.columns),
     "digest": lambda c: avro.digests(c.bodies),
     "chain": Case.chain,
+    "chain, 3 rules": lambda c: c.chain(made_rules(3)),
+    "chain, 50 rules": lambda c: c.chain(made_rules(50)),
     "parquet": Case.parquet,
 }
 
