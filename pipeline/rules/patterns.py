@@ -13,8 +13,8 @@ class Unusable(Exception):  # noqa: N818
 
 
 REPEATED = 1000  # the engines' own limit of {n,m}
-_TOKEN = re.compile(r"\\.|\(\?[a-zA-Z]*.?|\[\^?\]?(?:\\.|[^\]\\])*\]?|[*+?}][*+]|\{[0-9]+(?:,[0-9]*)?\}|.", re.DOTALL)
-_ESCAPES = frozenset("\\.+*?()|[]{}^$-/\"'#&~@%=:;,!<>_ tnrbdw")
+_TOKEN = re.compile(r"\\.|\(\?[a-zA-Z]*.?|\[\^?\]?(?:\\.|[^\]\\])*\]?|[*+?}][*+]|\{[0-9,]*\}|.", re.DOTALL)
+_ESCAPES = frozenset("\\.+*?()|[]{}^$-/\"'#&~@%=:;,! tnrbdw")
 _WAYS_OUT = {
     "s": "engines disagree on it: write [ \\t] or [ \\t\\r\\n]",
     "S": "engines disagree on it: write [^ \\t\\r\\n]",
@@ -31,8 +31,9 @@ def usable(pattern: str) -> None:
         if why:
             raise Unusable(f"{token!r}: {why}")
     try:
+        re.compile(pattern, re.ASCII)
         empty = pc.match_substring_regex(pa.array([""]), pattern=pattern)[0].as_py()
-    except pa.ArrowInvalid as exc:
+    except (pa.ArrowInvalid, re.error) as exc:
         said = str(exc).partition(": ")[2] or str(exc)
         raise Unusable(f"is no regular expression that takes linear time ({said}): correct it") from None
     if empty:
@@ -50,9 +51,14 @@ def _wrong(token: str) -> str:
         return _list(token)
     if re.fullmatch(r"[*+?}][*+]", token):
         return "engines disagree on one repetition after another: remove the second, or put brackets around the first"
-    if token.startswith("{") and max(int(n) for n in re.findall("[0-9]+", token) or ["0"]) > REPEATED:
-        return f"at most {REPEATED:,} repetitions are counted: write {{n,}}"
-    return ""
+    return _count(token) if token.startswith("{") else ""
+
+
+def _count(token: str) -> str:
+    if not re.fullmatch(r"\{[0-9]+(?:,[0-9]*)?\}", token):
+        return "engines disagree on it: write {0,n} for up to n repetitions, and \\{ for the character"
+    most = max(int(number) for number in re.findall("[0-9]+", token))
+    return f"at most {REPEATED:,} repetitions are counted: write {{n,}}" if most > REPEATED else ""
 
 
 def _escape(letter: str) -> str:

@@ -34,6 +34,8 @@ BAD = {
     "[a": "not closed",
     "(a": "is no regular expression that takes linear time",
     "a{1001}": "at most 1,000 repetitions",
+    "a{,3}b": "write {0,n}",
+    r"\<a": "write the character itself",
     "a*": "finds the empty text",
     "x|": "finds the empty text",
 }
