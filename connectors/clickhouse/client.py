@@ -20,6 +20,7 @@ import httpx
 import pyarrow as pa
 
 CHUNK = 1 << 18
+FORM_CHARACTERS = 30_000  # a field of a form may have 128 KiB; longer SQL is the body by itself
 ACCESS_CODES = frozenset((192, 193, 194, 516))
 HINTS = {
     60: " (no such table: run `auditwired migrate`)",
@@ -64,6 +65,9 @@ class Statement:
         flags = {name: str(value) for name, value in self.settings.items()}
         if content is not None:
             return {"params": {**self.named(), **flags}, "content": content}
+        if len(self.sql) > FORM_CHARACTERS:
+            parameters = {name: value for name, value in self.named().items() if name != "query"}
+            return {"params": {**parameters, **flags}, "content": self.sql.encode()}
         return {"params": flags, "files": {name: (None, value) for name, value in self.named().items()}}
 
 

@@ -20,6 +20,7 @@ from pipeline.rules.model import EMPTY, Snapshot, parse
 DAY_US = 86_400_000_000
 MOST_DAYS = 3660
 TIMEOUT_SECONDS = 600.0
+QUERY_NODES = dict.fromkeys(("max_ast_elements", "max_expanded_ast_elements"), 10_000_000)
 QUERY_BYTES = 16 << 20  # a revision has at most half a megabyte, and its conditions stand in the statement once
 
 
@@ -77,7 +78,7 @@ def run(document: str, days: float, newest: Revision | None) -> int:
 def of(client: Client, namespace: str, now: Snapshot, draft: Snapshot, *, since: int, until: int) -> Preview:
     """What ``draft`` decides otherwise than ``now`` of the events in that time. Raises ClickHouseError."""
     given: dict[str, str | int] = {"since": since, "until": until}
-    more: dict[str, str | int] = {"database": namespace, "max_query_size": QUERY_BYTES}
+    more: dict[str, str | int] = {"database": namespace, "max_query_size": QUERY_BYTES, **QUERY_NODES}
     events, tenants, changed, changed_tenants = client.rows(preview_sql.totals(now, draft), given, **more)[0]
     rows = client.rows(preview_sql.changes(now, draft), given, **more)
     return Preview(since, until, events, tenants, changed, changed_tenants, [Change(*row) for row in rows])

@@ -82,7 +82,11 @@ class _Statement:
         parts = [sql.clickhouse(Compare("=", Field("tenant_id"), Const("text", rule.tenant)))] if rule.tenant else []
         if not isinstance(rule, Detector) and rule.when is not None:
             parts.append(sql.clickhouse(tree.from_json(rule.when.tree)))
-        return self.names.setdefault(" AND ".join(parts), f"m{len(self.names)}") if parts else "true"
+        return self._named(" AND ".join(parts)) if parts else "true"
+
+    def _named(self, condition: str) -> str:
+        """Its name in the statement, in which it stands once: rules of all columns ask for the same."""
+        return self.names.setdefault(condition, f"m{len(self.names)}")
 
     def _captures(self, one: Snapshot) -> list[tuple[str, str]]:
         return [(self._match(rule), rule.level) for rule in one.captures]
@@ -94,13 +98,13 @@ class _Statement:
         """What becomes of a column, in words that differ where what is stored differs."""
         taken = f"arrayExists(f -> startsWith(f, {_text(name + '=rule:')}), processed_redacted_fields)"
         cases: list[tuple[str, str]] = []  # of matching rules the first decides, also where it then changes nothing
-        there = f"(notEmpty({name}) OR {taken})"
+        there = self._named(f"notEmpty({name}) OR {taken}")
         if dropping := [_text(rule.level) for rule in one.captures if name in DROPPED_AT[rule.level]]:
             cases.append((f"{level} IN ({', '.join(sorted(set(dropping)))})", _if(there, "drop")))
         for rule in _whole(one, name):
             longest = rule.length if rule.action == "cut" else 0
             longer = _any_text(name, lambda text, longest=longest: f"lengthUTF8({text}) > {longest}")  # type: ignore[misc]
-            here = there if rule.action == "drop" else f"({longer} OR {taken})"
+            here = there if rule.action == "drop" else self._named(f"{longer} OR {taken}")
             cases.append((self._match(rule), _if(here, _said(rule))))
         return _choose(cases, KEPT)
 
@@ -111,10 +115,8 @@ class _Statement:
         for one in _own(self.now, detector) + _own(self.draft, detector):
             there = _any_text(name, lambda text, pattern=one.pattern: f"match({text}, {_text(pattern)})")  # type: ignore[misc]
             found.append(f"({self._match(one)} AND {there})")
-        effects = [
-            _first([(f"NOT ({' OR '.join(found)})", KEPT), *self._of_findings(one, name, detector)], KEPT)
-            for one in (self.now, self.draft)
-        ]
+        nothing = self._named(f"NOT ({' OR '.join(found)})")
+        effects = [_first([(nothing, KEPT), *self._of_findings(one, name, detector)], KEPT) for one in (self.now, self.draft)]
         return _change(f"{detector} in {name}", *effects)
 
     def _of_findings(self, one: Snapshot, name: str, detector: str) -> list[tuple[str, str]]:

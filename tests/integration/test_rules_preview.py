@@ -13,15 +13,16 @@ import pyarrow.compute as pc
 import pytest
 
 import pipeline.__main__ as command_line
+from connectors.clickhouse import client
 from connectors.clickhouse.client import ClickHouseError
 from connectors.postgres.reference import Revisions
 from connectors.series import RULES
 from pipeline import settings
 from pipeline.batch import Batch
-from pipeline.rules import preview
+from pipeline.rules import preview, preview_sql
 from pipeline.rules.columns import REDACTABLE
 from pipeline.rules.decide import NO_RULES, Rules
-from pipeline.rules.model import Detector, Snapshot
+from pipeline.rules.model import Detector, Redaction, Snapshot
 from pipeline.rules.preview_sql import CLASS, LEVEL
 from pipeline.stages.act import clean
 from tests import analyst_world
@@ -106,8 +107,8 @@ def stored(new_space: Callable[[], Space]) -> Space:
 
 
 def _preview(space: Space, now: Snapshot, draft: Snapshot, since: int = SINCE, until: int = SINCE + DAY_US) -> preview.Preview:
-    with clickhouse(space, "RULES") as client:
-        return preview.of(client, space.name, now, draft, since=since, until=until)
+    with clickhouse(space, "RULES") as reader:
+        return preview.of(reader, space.name, now, draft, since=since, until=until)
 
 
 def _counted(found: preview.Preview) -> Counter[str]:
@@ -164,6 +165,18 @@ def test_only_events_of_the_time_count(stored: Space) -> None:
     assert _counted(first) + _counted(second) == _expected(rules(NOW), rules(DRAFT))
 
 
+def test_many_rules_are_one_statement(stored: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than ClickHouse takes in a field of a form: the control."""
+    many = [Redaction(f"r{n}", f"t{n}", None, ("content", "personal"), "mask", (), 0) for n in range(200)]
+    draft = Snapshot("", redactions=(*many, Redaction("acme", "acme", None, ("prompt",), "drop", (), 0)))
+    assert len(preview_sql.changes(NO_RULES.snapshot, draft)) > 128 << 10
+    found = _preview(stored, NO_RULES.snapshot, draft)
+    assert {(c.what, c.before, c.after, c.tenants) for c in found.changes} == {("prompt", "kept", "drop", 1)}
+    monkeypatch.setattr(client, "FORM_CHARACTERS", 1 << 30)
+    with clickhouse(stored, "RULES") as reader, pytest.raises(ClickHouseError):
+        preview.of(reader, stored.name, NO_RULES.snapshot, draft, since=SINCE, until=SINCE + DAY_US)
+
+
 def test_own_detectors_are_searched_in_stored_text_and_it_says_so(stored: Space) -> None:
     now = rules(NOW).snapshot
     draft = Snapshot("", detectors=(Detector("longer", "demo", "l[o]nger", False),), captures=now.captures)
@@ -176,14 +189,14 @@ def test_own_detectors_are_searched_in_stored_text_and_it_says_so(stored: Space)
 
 
 def test_its_user_reads_events_and_nothing_else(stored: Space) -> None:
-    with clickhouse(stored, "RULES") as client:
+    with clickhouse(stored, "RULES") as reader:
         for refused in (
             "SELECT count() FROM ledger",
             "INSERT INTO fence VALUES ('t', 0, 1)",
             "ALTER TABLE events DELETE WHERE true",
         ):
             with pytest.raises(ClickHouseError, match="497"):
-                client.command(refused, database=stored.name)
+                reader.command(refused, database=stored.name)
 
 
 def test_the_command_says_what_would_change(
