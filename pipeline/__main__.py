@@ -33,6 +33,10 @@ TOOLS: dict[str, tuple[str, str]] = {
     "reference": ("pipeline.reference.command", "check, compare and apply reference data: tenants, agents, tools, controls"),
     "retention": ("pipeline.retention", "what is kept until when; delete what has reached its end, with a certificate"),
     "rules": ("pipeline.rules.command", "check, try, compare and publish rules for data: redaction, capture, retention"),
+    "explain": (
+        "pipeline.explain",
+        "why a stored event is as it is, until when it stays; what may have deleted one that is gone",
+    ),
     "quarantine": ("pipeline.quarantine", "list, show and replay what could not be processed"),
     "archive-sql": ("pipeline.archive_sql", "print the statement that makes the archive a table for DuckDB or ClickHouse"),
     "token": ("pipeline.tokens", "make a token for the receiver or the export service"),

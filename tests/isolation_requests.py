@@ -179,6 +179,7 @@ def ids(target: Target) -> Iterator[Ask]:
         number = event["event_id"]
         for form, tenant in itertools.product((number, number.upper(), encoded("{" + number + "}")), (OWN, OTHER, "", "Acme")):
             yield Ask("event id", f"/v1/events/{form}?tenant={tenant}")
+            yield Ask("event id", f"/v1/events/{form}/explain?tenant={tenant}")
         yield Ask("event id", f"/v1/events/{number}")
     for name, kind in (("extracts", target.extract), ("definitions", target.definition)):
         bare = kind.replace("-", "")

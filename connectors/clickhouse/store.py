@@ -260,15 +260,21 @@ def one_batch(held: Sequence[Rows], topic_id: str, partition: int, stored: npt.N
 
 
 def read_events(
-    client: Client, database: str, where: str = "1", parameters: Mapping[str, str | int] | None = None
+    client: Client,
+    database: str,
+    where: str = "1",
+    parameters: Mapping[str, str | int] | None = None,
+    *,
+    source: str = "events",
 ) -> Iterator[pa.RecordBatch]:
     """Stored events that ``where`` (SQL with ``{name:Type}`` parameters) selects, ordered by topic id, partition and offset.
+    ``source``: the table, or a view of it with all columns.
 
     Columns: those of `connectors.avro.event_arrow_schema`, then `ddl.ADDED` (kafka_timestamp as timestamp[ms] UTC without a
     zone), so that ``avro.digests(avro.encode(event columns))`` can be compared with ``event_digest``. Raises ClickHouseError.
     """
     names = ", ".join(ddl.columns())
-    sql = f"SELECT {names} FROM events WHERE {where} ORDER BY kafka_topic_id, kafka_partition, kafka_offset"  # noqa: S608
+    sql = f"SELECT {names} FROM {source} WHERE {where} ORDER BY kafka_topic_id, kafka_partition, kafka_offset"  # noqa: S608
     settings = {"output_format_arrow_string_as_string": 1, "max_bytes_before_external_sort": 512 << 20, "max_threads": 2}
     settings["max_block_size"] = 8192  # what is done with a batch must not take longer than the server waits for its reader
     target = stored_schema()

@@ -24,6 +24,7 @@ _FROM = """
 _NEWEST = _FROM + "ORDER BY revision DESC LIMIT 1"
 _ONE = _FROM + "AND revision = %s"
 _ALL = _FROM + "ORDER BY revision DESC LIMIT %s"
+_AFTER = _FROM + "AND revision > %s ORDER BY revision LIMIT %s"
 _WAITING = _FROM + "AND o.published_at IS NULL ORDER BY revision LIMIT 1"
 _ADD = """
     INSERT INTO {revisions} (namespace, revision, applied_by, reason, sha256, document)
@@ -99,6 +100,12 @@ class Revisions:
         """One revision, None where there is none of that number."""
         with session(self._dsn) as db:
             return _one(db, self._series, _ONE, (self._namespace, number))
+
+    def after(self, number: int, most: int) -> list[Revision]:
+        """The revisions behind this number, oldest first."""
+        with session(self._dsn) as db:
+            rows = db.cursor(row_factory=class_row(Revision))
+            return rows.execute(_of(self._series, _AFTER), (self._namespace, number, most)).fetchall()
 
     def history(self, most: int) -> list[Revision]:
         """The newest revisions, newest first."""

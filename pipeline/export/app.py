@@ -23,10 +23,23 @@ from connectors.postgres import PostgresError
 from connectors.postgres.definitions import Definitions
 from connectors.postgres.jobs import Jobs
 from connectors.postgres.producers import Statements
+from connectors.postgres.reference import Revisions
 from connectors.s3 import S3Error
+from connectors.series import RULES
 from pipeline import admin, settings
 from pipeline.completeness import Safety
-from pipeline.export import access, answers, api_docs, audit, complete_routes, definitions, page, read_routes, routes
+from pipeline.export import (
+    access,
+    answers,
+    api_docs,
+    audit,
+    complete_routes,
+    definitions,
+    explain_routes,
+    page,
+    read_routes,
+    routes,
+)
 from pipeline.export.auth import Principals
 from pipeline.export.counted import Counted
 from pipeline.export.errors import RefusedError, UnavailableError
@@ -35,6 +48,8 @@ from pipeline.export.jobs import Stores, Worker
 from pipeline.export.producers import Producers
 from pipeline.export.schedules import Scheduler
 from pipeline.export.watermark import Watermark
+from pipeline.retention.rulebook import Rulebook
+from pipeline.rules.model import ModelError
 
 
 def stores(values: settings.Export, *, audited: bool = True, safety: Safety | None = None) -> Stores:
@@ -71,6 +86,7 @@ def stores(values: settings.Export, *, audited: bool = True, safety: Safety | No
         complete_until=watermark.complete_until,
         complete=watermark.now,
         producers=Producers(values.namespace, clickhouse, watermark, statements.of, safety, counted).of,
+        rules=Rulebook(Revisions(dsn, values.namespace, RULES)),
         keep_days=values.extract_days,
     )
 
@@ -97,6 +113,7 @@ def create_app(values: settings.Export, connected: Stores, worker: Worker) -> Fa
     app.state.service = access.Service(Principals(values.principals_file), connected, worker, cursor_key(values))
     app.include_router(access.router)
     app.include_router(read_routes.router)
+    app.include_router(explain_routes.router)
     app.include_router(complete_routes.router)
     app.include_router(routes.router)
     app.include_router(definitions.router)
@@ -104,7 +121,7 @@ def create_app(values: settings.Export, connected: Stores, worker: Worker) -> Fa
     app.include_router(api_docs.router)
     app.add_middleware(answers.Counted)
     app.add_exception_handler(RefusedError, answers.refused)
-    for kind in (UnavailableError, PostgresError, S3Error, MarksError, ClickHouseError):
+    for kind in (UnavailableError, PostgresError, S3Error, MarksError, ClickHouseError, ModelError):
         app.add_exception_handler(kind, answers.unavailable)
     app.add_exception_handler(RequestValidationError, answers.malformed)
     app.add_exception_handler(HTTPException, answers.no_route)

@@ -16,6 +16,7 @@ BELOW = """SELECT partition, sum(events) FROM (
 ) GROUP BY partition"""
 TOUCHING = """SELECT DISTINCT retention_class, month, certificate FROM `{namespace}`.deletions
 WHERE month >= {{first:UInt32}} AND month <= {{last:UInt32}} ORDER BY month, retention_class"""
+LAST = 999_912
 DAY = timedelta(days=1)  # clocks differ, and a clean event gets its month when it is appended, after its ingest
 
 
@@ -26,15 +27,21 @@ def below(client: Client, namespace: str, topic_id: str, raw: Mapping[int, int])
     return {int(partition): int(events) for partition, events in rows}
 
 
+def everything(client: Client, namespace: str) -> list[dict[str, str]]:
+    """All deleted classes and months, each with the key of its certificate. Raises ClickHouseError."""
+    return _named(client, namespace, 0, LAST)
+
+
 def touching(client: Client, namespace: str, query: Query) -> list[dict[str, str]]:
     """Deleted classes and months that events of the range may have been of, each with the key of its certificate. What occurred
     at some time may have come in at any later one. Raises ClickHouseError.
     """
-    asked = {
-        "first": _month(query.start_time - DAY),
-        "last": _month(query.end_time + DAY) if query.time == "ingested" else 999_912,
-    }
-    rows = client.rows(TOUCHING.format(namespace=namespace), asked, **LIMITS)
+    last = _month(query.end_time + DAY) if query.time == "ingested" else LAST
+    return _named(client, namespace, _month(query.start_time - DAY), last)
+
+
+def _named(client: Client, namespace: str, first: int, last: int) -> list[dict[str, str]]:
+    rows = client.rows(TOUCHING.format(namespace=namespace), {"first": first, "last": last}, **LIMITS)
     return [
         {"class": name, "month": f"{month // 100:04d}-{month % 100:02d}", "certificate": certificate}
         for name, month, certificate in rows

@@ -29,6 +29,7 @@ from pipeline.export.lease import CheckedStore, Lease, StoppedError
 from pipeline.export.queries import Query, Reading
 from pipeline.export.watermark import Complete
 from pipeline.log import within
+from pipeline.retention.rulebook import Rulebook
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
@@ -47,7 +48,7 @@ class Stores:
 
     ``reader`` makes a client of an attempt's own, which can be interrupted; ``complete_until``: everything ingested before that
     moment (UTC) is stored; ``complete``: the same with the marks that go with it; ``producers``: the same with what is known of
-    a tenant's producers; ``keep_days``: how long files live.
+    a tenant's producers; ``rules``: those that were published; ``keep_days``: how long files live.
     """
 
     namespace: str
@@ -61,6 +62,7 @@ class Stores:
     complete_until: Callable[[], datetime]
     complete: Callable[[], Complete]
     producers: Callable[[str], tuple[Complete, Completeness]]
+    rules: Rulebook
     keep_days: float = 7.0
 
     @property

@@ -106,6 +106,79 @@ class OneEvent(Covered):
     complete: bool = Field(description="Always true: an event that is stored does not change.")
 
 
+class ExplainRequest(BaseModel):
+    """Whose event is explained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tenant: str = Field(min_length=1, max_length=256, description="Whose event it is.", examples=["demo"])
+    month: str | None = Field(
+        default=None,
+        pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$",
+        description="Of one that is gone: the month in which it came in, if known.",
+        examples=["2026-03"],
+    )
+
+
+class Kept(BaseModel):
+    """Its retention class, and until when it stays."""
+
+    class_: str = Field(alias="class", description="Retention class; empty: none.", examples=["standard"])
+    month: str = Field(description="Month (UTC) in which it came in.", examples=["2026-03"])
+    rule: str | None = Field(description="The retention rule that gave it the class; null: none did.")
+    by: str = Field(description="What gave it the class, in words.")
+    stays_until: str | None = Field(
+        description="UTC; null: for ever, as no rules say how long.", examples=["2026-10-01T00:00:00Z"]
+    )
+    months: int | None = Field(description="How long the class is kept.", examples=[6])
+    revision: int | None = Field(description="Revision of the rules that says so.", examples=[7])
+
+
+class Captured(BaseModel):
+    """The capture rule that decided how much of it is kept."""
+
+    rule: str
+    level: str = Field(examples=["request"])
+
+
+class Touched(BaseModel):
+    """A field that was redacted: by a rule, or by what a detector found."""
+
+    field: str = Field(examples=["prompt"])
+    rule: str | None
+    detector: str | None
+
+
+class Explanation(BaseModel):
+    """Why one stored event is as it is."""
+
+    event_id: str
+    tenant: str
+    rules_revision: str = Field(description="As the event has it: digest of the detectors, and number of the rules' revision.")
+    retention: Kept
+    capture: Captured | None = Field(description="Null: no rule of it matched, all was kept.")
+    redacted: list[Touched]
+    identity_conflict: bool = Field(description="True of an event that claims the id of an earlier one with other content.")
+
+
+class Certified(BaseModel):
+    """A class and month that was deleted at the end of its time."""
+
+    class_: str = Field(alias="class", examples=["short"])
+    month: str = Field(examples=["2026-03"])
+    certificate: str = Field(description="Key of the signed certificate in the archive bucket.")
+
+
+class Explained(BaseModel):
+    """Why an event is as it is; of one that is not there, what may have deleted it."""
+
+    stored: bool
+    explanations: list[Explanation] = Field(description="The event, then those that claim its id with other content.")
+    may_be_deleted_by: list[Certified] = Field(
+        description="Only where it is not stored: what was deleted, of any tenant, that it may have been of, if it ever was."
+    )
+
+
 class EventType(BaseModel):
     """One type of event in a range."""
 

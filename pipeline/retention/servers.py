@@ -22,11 +22,11 @@ from connectors.series import RULES
 from pipeline import settings
 from pipeline.retention import deleted
 from pipeline.retention.certificate import CertificateError, Object, PublicKeys, SigningKey, public_text
-from pipeline.retention.lengths import Term, Unit, begin_of, end_of, later, terms
+from pipeline.retention.lengths import Term, Unit, begin_of, end_of, later
 from pipeline.retention.plan import Line, Part, Plan, agreed
+from pipeline.retention.rulebook import Rulebook
 from pipeline.rules.model import ModelError
 
-MOST_REVISIONS = 10_000
 SINKS = ("clickhouse-sink", "archive-sink")
 
 
@@ -56,8 +56,7 @@ class Servers:
 
     def terms(self) -> list[Term]:
         """Every revision of the rules and when it was in force."""
-        found = Revisions(self.values.postgres_dsn.get_secret_value(), self.namespace, RULES).history(MOST_REVISIONS)
-        return terms(found[::-1])
+        return Rulebook(Revisions(self.values.postgres_dsn.get_secret_value(), self.namespace, RULES)).terms()
 
     def deletions(self) -> deleted.Deletions:
         """What was deleted before, or begun. Raises CertificateError where a file cannot be believed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,10 +13,14 @@ import httpx
 import pytest
 
 from connectors.kafka_marks import Marks
+from pipeline import settings
+from pipeline.explain import command as explain
 from pipeline.export import columns
 from pipeline.export.queries import Query, Reading
 from pipeline.export.reading import Pages
-from tests import export_service, reading
+from pipeline.retention.lengths import later
+from tests import export_service, reading, retention_world
+from tests.fsck_world import query
 from tests.reading import DAY, START, get, ids, pages, row
 from tests.space import Space
 
@@ -213,3 +218,22 @@ def test_a_page_that_runs_out_of_time_says_where_to_go_on(space: Space, descendi
         found += page.events
     assert asked > 3
     assert [e.decode()[13:49] for e in found] == (expected()[::-1] if descending else expected())
+
+
+def test_an_event_is_explained_to_its_tenant_alone(space: Space, olga: httpx.Client, anton: httpx.Client) -> None:
+    retention_world.rules(space, standard=6)
+    own = row(7)["event_id"]
+    path = f"/v1/events/{own}/explain"
+    found = olga.get(path, params={"tenant": "demo"}).json()
+    (one,) = found["explanations"]
+    kept, taken = one["retention"], one["retention"]["month"]
+    assert (found["stored"], kept["class"], kept["months"], kept["rule"]) == (True, "standard", 6, None)
+    assert kept["stays_until"] == f"{later(taken, 7)}-01T00:00:00Z"
+    assert explain.found(space.settings(settings.Operator), "demo", own, None) == found
+    assert olga.get(path, params={"tenant": "acme"}).status_code == 403
+    assert anton.get(path, params={"tenant": "acme"}).json()["stored"] is False, "an id of another tenant is unknown"
+    query(space, f"INSERT INTO `{space.name}`.deletions VALUES ('short', 202603, 't', 0, 1, 1, 1, 'key', now64(3))")
+    gone = olga.get(f"/v1/events/{uuid.uuid4()}/explain", params={"tenant": "demo"}).json()
+    assert gone["may_be_deleted_by"] == [{"class": "short", "month": "2026-03", "certificate": "key"}]
+    for wrong in ({"tenant": "demo", "month": "2026-13"}, {"tenant": "demo", "x": "y"}, {}):
+        assert olga.get(path, params=wrong).status_code == 422

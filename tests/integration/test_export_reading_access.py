@@ -94,7 +94,9 @@ def test_a_flood_without_tokens_does_not_fill_the_log(space: Space, monkeypatch:
     assert 4 <= found < 20
 
 
-@pytest.mark.parametrize("path", ["/v1/events", "/v1/counts", "/v1/event-types", f"/v1/events/{EVENT}"])
+@pytest.mark.parametrize(
+    "path", ["/v1/events", "/v1/counts", "/v1/event-types", f"/v1/events/{EVENT}", f"/v1/events/{EVENT}/explain"]
+)
 def test_a_tenant_of_others_is_refused_and_recorded(space: Space, service: Running, path: str) -> None:
     params = {"tenant": "demo"} if EVENT in path else DAY
     before = len(trail(space, event_type="export.refused", actor_id=ANTON))
@@ -137,6 +139,7 @@ STRANGE: list[tuple[str, str]] = [
     ("/v1/events/not-a-uuid", "tenant=demo"),
     (f"/v1/events/{EVENT}%0a", "tenant=demo"),
     (f"/v1/events/{EVENT}", ""),
+    (f"/v1/events/{EVENT}/explain", "tenant=demo&month=2026-13"),
     (f"/v1/events/{EVENT}", "tenant="),
     ("/v1/counts", "{day}&limit=5"),
     ("/v1/event-types", "{day}&filter=outcome:x"),
