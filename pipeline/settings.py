@@ -343,7 +343,9 @@ class Operator(Common, ClickHouse, Archive, Sealing):
     clickhouse_user: str = setting("OPERATOR_CLICKHOUSE_USER", "ClickHouse user: reads events.", "operator")
     clickhouse_password: SecretStr = setting("OPERATOR_CLICKHOUSE_PASSWORD", "Its password.")
     postgres_dsn: SecretStr = setting(
-        "OPERATOR_POSTGRES_DSN", "PostgreSQL with the statements about producers; for `completeness` and `producer` only.", ""
+        "OPERATOR_POSTGRES_DSN",
+        "PostgreSQL with statements about producers and the rules; for `completeness`, `producer`, `explain`.",
+        "",
     )
     s3_access_key_id: str = setting("OPERATOR_S3_ACCESS_KEY_ID", "S3 key: reads the archive bucket.")
     s3_secret_access_key: SecretStr = setting("OPERATOR_S3_SECRET_ACCESS_KEY", "Its secret.")

@@ -54,7 +54,7 @@ def terms(revisions: Sequence[Revision]) -> list[Term]:
     """Revisions in rising order → when each was in force: from its application, published or not, until its successor was
     published. Both ways an error of the order keeps events rather than deleting them. Raises ModelError.
     """
-    followers: list[Revision | None] = [*revisions[1:], None]
+    followers = [*revisions[1:], None][: len(revisions)]
     return [
         Term(
             one.revision,

@@ -82,6 +82,11 @@ def test_what_kafka_does_not_have_yet_lengthens_and_shortens_nothing() -> None:
     assert end_of(Unit("a", "2026-05"), shorter, day(200)) == End(begin_of("2029-06"), 36, 1, "sha1")
 
 
+def test_without_any_rules_all_is_kept_for_ever() -> None:
+    assert terms([]) == []
+    assert end_of(Unit("a", "2026-01"), [], day(4000)) is None
+
+
 def test_a_class_without_a_length_is_kept_for_ever() -> None:
     known = terms([revision(1, day(0), day(0), a=6), revision(2, day(40), day(40), b=6)])
     assert end_of(Unit("c", "2026-01"), known, day(4000)) is None
