@@ -38,6 +38,7 @@ TOOLS: dict[str, tuple[str, str]] = {
         "why a stored event is as it is, until when it stays; what may have deleted one that is gone",
     ),
     "quarantine": ("pipeline.quarantine", "list, show and replay what could not be processed"),
+    "redact": ("pipeline.redact_command", "mask secrets and personal data in texts of your own: JSON lines in, JSON lines out"),
     "archive-sql": ("pipeline.archive_sql", "print the statement that makes the archive a table for DuckDB or ClickHouse"),
     "token": ("pipeline.tokens", "make a token for the receiver or the export service"),
 }

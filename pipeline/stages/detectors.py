@@ -17,7 +17,7 @@ from pipeline.batch import Indices
 
 __all__ = ["DETECTORS", "RULES_REVISION", "Detector", "chosen", "filter_of", "revision_of"]
 
-GROUP = 12  # detectors that are asked about together first
+GROUP = 16  # detectors that are asked about together first
 _LITERAL = re.compile(r"[A-Za-z0-9_:/-]+")
 # What may hide a secret from the patterns: a text with one of these is always looked at.
 DISGUISES = (

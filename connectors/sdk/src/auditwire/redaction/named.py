@@ -104,7 +104,10 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
                 continue
             if form is _MARKUP and not _TAG.search(near):
                 continue
-            if not _SUFFIX.fullmatch(sign["after"]) or _NOT_BEFORE.search(prefix):
+            after = sign["after"]
+            if low == "auth" and after.lower() not in ("", "s") and after[0] not in "_-":
+                continue
+            if not _SUFFIX.fullmatch(after) or _NOT_BEFORE.search(prefix):
                 continue
             place = sign.end()
             found = _value(text, place, sign["q"])
@@ -245,7 +248,6 @@ _NAMES = [
     "token",
     "credential",
     "key",
-    "auth",
     "kennwort",
     "contrase",
     "senha",
@@ -254,11 +256,9 @@ _NAMES = [
     "ifre",
     "mdp",
     "sessionid",
-    "jsessionid",
     "phpsessid",
     "connect.sid",
     "bearer",
-    "authorization",
     "salt",
     "pepper",
     "otp",
@@ -274,7 +274,8 @@ _NAMES = [
 
 _COMMAND = r"(?:\s|\\[nrt])--?[A-Za-z]|sudo|chpasswd|rabbitmqctl|vault login|sqlplus|spawn|<<<"
 _ALL_NAMES = "|".join(re.escape(name) for name in _NAMES)
-_ROUGH_NAMED = rf"(?i:{_ALL_NAMES})[A-Za-z0-9_-]*(?:[^A-Za-z0-9_\s-]|\s+[^A-Za-z0-9_\s(]|[ \t\r]*\n)|<[^<>\s]*(?i:{_ALL_NAMES})"
+_END = r"(?:[^A-Za-z0-9_\s-]|\s+[^A-Za-z0-9_\s(]|[ \t\r]*\n)"
+_ROUGH_NAMED = rf"(?i:{_ALL_NAMES})[A-Za-z0-9_-]*{_END}|(?i:auth)s?(?:[_-][A-Za-z0-9_-]*)?{_END}|<[^<>\s]*(?i:{_ALL_NAMES}|auth)"
 
 NAMED: tuple[Detector, ...] = (
     Detector("password", ("password", "passwd", "identified", "crypt"), _SQL, check=_filed),
@@ -288,5 +289,5 @@ NAMED: tuple[Detector, ...] = (
         check=_flag,
     ),
     *(Detector("password", tuple(names.split()), pattern, check=_given, rough=_COMMAND) for names, pattern in _TOOLS),
-    Detector("secret", tuple(_NAMES), finder=_named, rough=_ROUGH_NAMED),
+    Detector("secret", (*_NAMES, "auth"), finder=_named, rough=_ROUGH_NAMED),
 )

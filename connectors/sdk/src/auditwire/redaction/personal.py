@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 
 from auditwire.redaction.detector import Detector
 
-_EMAIL = (
-    r"(?<![A-Za-z0-9._+-])[A-Za-z0-9][A-Za-z0-9._+'-]{0,80}(?:@|%40)"
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])"
-)
+_LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+'-"
+_AT = re.compile("@|%40")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])")
 _SERVICE_USERS = frozenset(("git", "hg", "svn", "gitlab", "bzr"))
 _REMOTE = re.compile(r":(?:[/~]|[A-Za-z0-9._-]+/)|'s password|[/~#$]|[ ][~/A-Za-z0-9._-]{1,60}\][#$]")
 _TARGET = re.compile(
@@ -22,10 +22,20 @@ _NO_HOST = re.compile(
 _URL = re.compile(r"://[^\s/@\"'<>]{0,200}\Z")
 
 
-def _email(match: re.Match[str]) -> bool:
-    text, start, end = match.string, match.start(), match.end()
-    local, _, host = match[0].replace("%40", "@").rpartition("@")
-    if local.lower() in _SERVICE_USERS or _NO_HOST.match(host) or _REMOTE.match(text, end):
+def _emails(text: str) -> Iterator[tuple[int, int]]:
+    for sign in _AT.finditer(text):
+        host = _HOST.match(text, sign.end())
+        if host is None:
+            continue
+        near = text[max(0, sign.start() - 80) : sign.start()]
+        local = near[len(near.rstrip(_LOCAL)) :].lstrip("._+'-")
+        if local and _is_person(text, local, host, sign.start() - len(local)):
+            yield sign.start() - len(local), host.end()
+
+
+def _is_person(text: str, local: str, host: re.Match[str], start: int) -> bool:
+    """Not a user of a repository, a target of ssh, a user of a URL, a version, an image or a unit of systemd."""
+    if local.lower() in _SERVICE_USERS or _NO_HOST.match(host[0]) or _REMOTE.match(text, host.end()):
         return False
     return not (_URL.search(text, max(0, start - 200), start) or _TARGET.search(text, max(0, start - 160), start))
 
@@ -83,7 +93,7 @@ def _mac(match: re.Match[str]) -> bool:
 
 
 PERSONAL: tuple[Detector, ...] = (
-    Detector("email", ("@", "%40"), _EMAIL, check=_email, personal=True),
+    Detector("email", ("@", "%40"), finder=_emails, personal=True),
     Detector("ip_address", (), _IPV4, check=_ipv4, rough=r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", personal=True),
     Detector("ip_address", (), _IPV6, check=_ipv6, rough=r"[0-9A-Fa-f]{1,4}:(?::|[0-9A-Fa-f]{1,4}:)", personal=True),
     Detector(

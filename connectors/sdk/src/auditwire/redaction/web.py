@@ -159,12 +159,12 @@ WEB: tuple[Detector, ...] = (
     Detector(
         "authorization",
         ("authorization",),
-        rf"(?i)authorization{_IS}(?P<scheme>bearer|basic|token|digest|negotiate|apikey|api-key|ssws|bot|key|splunk)\s{{1,4}}(?:token=)?[\"']?(?P<s>{_VALUE}{{4,}}=*)",
+        rf"[Aa](?i:uthorization){_IS}(?P<scheme>(?i:bearer|basic|token|digest|negotiate|apikey|api-key|ssws|bot|key|splunk))\s{{1,4}}(?:token=)?[\"']?(?P<s>{_VALUE}{{4,}}=*)",
         check=_authorized,
     ),
-    Detector("authorization", ("authorization",), rf"(?i)authorization{_IS}(?P<s>{_VALUE}{{16,}}=*)", check=_drawn),
-    Detector("authorization", ("basic",), r"(?i)\bbasic\s{1,4}(?P<s>[A-Za-z0-9+/]{8,}={0,2})", check=_basic),
-    Detector("bearer_token", ("bearer",), rf"(?i)bearer[\"':=\s]{{1,4}}(?P<s>{_VALUE}{{16,}}=*)", check=_drawn),
+    Detector("authorization", ("authorization",), rf"[Aa](?i:uthorization){_IS}(?P<s>{_VALUE}{{16,}}=*)", check=_drawn),
+    Detector("authorization", ("basic",), r"\b[Bb](?i:asic)\s{1,4}(?P<s>[A-Za-z0-9+/]{8,}={0,2})", check=_basic),
+    Detector("bearer_token", ("bearer",), rf"\b[Bb](?i:earer)[\"':=\s]{{1,4}}(?P<s>{_VALUE}{{16,}}=*)", check=_drawn),
     Detector("header_token", ("token", "key", "secret"), _HEADER, check=_header),
     Detector("cookie", (), finder=_cookies, rough=r"(?i:cookie)|(?:\s|\\[nrt])-b[ =]"),
     Detector(
