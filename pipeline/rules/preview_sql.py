@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from pipeline.rules import sql, tree
+from pipeline.rules import search, sql, tree
 from pipeline.rules.columns import BUILT_IN, CONTENT, DROPPED_AT, REDACTABLE, columns_of
 from pipeline.rules.decide import STRENGTH, Rule
 from pipeline.rules.model import Detector, Redaction, Snapshot
@@ -121,9 +121,12 @@ class _Statement:
 
     def _of_findings(self, one: Snapshot, name: str, detector: str) -> list[tuple[str, str]]:
         rules = [rule for rule in one.redactions if detector in rule.detectors and name in columns_of(rule.fields)]
-        cases = [(self._match(rule), KEPT if rule.action == "keep" else _said(rule)) for rule in rules]
-        own = [(self._match(found), f"mask ({detector})") for found in _own(one, detector)]
-        return [*cases, *own, *([("true", f"mask ({detector})")] if detector in BUILT_IN else [])]
+        masked = f"mask ({detector})"
+        words = {"mask": masked, "hash": "hash", "keep": KEPT}
+        ruled = sorted(rules, key=lambda rule: search.STRENGTH.index(rule.action))
+        own = [(self._match(found), masked) for found in _own(one, detector) if name in CONTENT or not found.personal]
+        built_in = [("true", masked)] if detector in BUILT_IN and name in CONTENT else []
+        return [*((self._match(rule), words[rule.action]) for rule in ruled), *own, *built_in]
 
 
 def _change(what: str, before: str, after: str) -> str:

@@ -188,6 +188,14 @@ def test_own_detectors_are_searched_in_stored_text_and_it_says_so(stored: Space)
     assert any("redacted already" in line for line in preview.lines(found, now, draft))
 
 
+def test_what_built_in_detectors_find_is_known_by_its_mask(stored: Space) -> None:
+    draft = rules(NOW + "---\n{kind: redaction, name: mail-stays, fields: [reason], action: keep, detectors: [email]}\n")
+    found = _preview(stored, rules(NOW).snapshot, draft.snapshot)
+    (change,) = found.changes
+    assert (change.what, change.before, change.after) == ("email in reason", "mask (email)", "kept")
+    assert change.events == _expected(rules(NOW), draft)["reason"] > 0
+
+
 def test_its_user_reads_events_and_nothing_else(stored: Space) -> None:
     with clickhouse(stored, "RULES") as reader:
         for refused in (
