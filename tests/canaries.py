@@ -13,8 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+from stdnum import luhn
+from stdnum.es import dni
+from stdnum.iso7064 import mod_11_10, mod_97_10
+from stdnum.nl import bsn
 
-ALNUM = string.ascii_letters + string.digits
+ALNUM, HEX = string.ascii_letters + string.digits, "0123456789abcdef"
 DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "blake2b", "blake2s")
 BODIES = ("§", 'he wrote "§" and left', '{"note": "§"}', "2026-11-02T10:00:00Z worker[12]: §", "first line\n§\nlast line")
 
@@ -63,8 +67,49 @@ def _word(rng: random.Random) -> str:
     )
 
 
+def _phone(rng: random.Random) -> str:
+    return f"+49 30 {rng.randrange(2000000, 9999999)}"
+
+
+def _card(rng: random.Random) -> str:
+    body = "4" + _of(string.digits, 14)(rng)
+    return body + str(luhn.calc_check_digit(body))
+
+
+def _iban(rng: random.Random) -> str:
+    account = _of(string.digits, 18)(rng)
+    return f"DE{mod_97_10.calc_check_digits(account + 'DE')}{account}"
+
+
 def _address(rng: random.Random) -> str:
     return f"{_of(string.ascii_lowercase, 5)(rng)}.{_of(string.ascii_lowercase, 6)(rng)}@example.com"
+
+
+def _german(rng: random.Random) -> str:
+    """A tax number: one digit twice, never three times."""
+    digits = rng.sample("123456789", 9)
+    body = "".join([*digits, digits[0]])
+    return body + mod_11_10.calc_check_digit(body)
+
+
+def _spanish(rng: random.Random) -> str:
+    body = _of(string.digits, 8)(rng)
+    return body + dni.calc_check_digit(body)
+
+
+def _dutch(rng: random.Random) -> str:
+    while True:
+        number = _of(string.digits, 9)(rng)
+        if bsn.is_valid(number):
+            return number
+
+
+def _ipv4(rng: random.Random) -> str:
+    return ".".join(str(rng.randrange(11, 224)) for _ in range(4))
+
+
+def _mac(rng: random.Random) -> str:
+    return ":".join(_of(HEX, 2)(rng) for _ in range(6))
 
 
 KINDS: dict[str, tuple[str, Callable[[random.Random], str]]] = {
@@ -77,11 +122,28 @@ KINDS: dict[str, tuple[str, Callable[[random.Random], str]]] = {
     "bearer": ("Authorization: Bearer §", _of(ALNUM, 32)),
     "header": ("X-Vault-Token: §", _of(ALNUM, 28)),
     "url": ("postgresql://app:§@db.example.com/app", _word),
+    "stripe": ("§", _token("sk_live_", 24)),
+    "npm": ("//registry/:_authToken=§", _token("npm_", 36)),
+    "vault": ("§", _token("hvs.", 24)),
+    "anthropic": ("§", _token("sk-ant-api03-", 93)),
+    "assigned": ("password=§", _word),
+    "json": ('{"user": "app", "password": "§"}', _word),
+    "yaml": ("db:\n  password: §\n  port: 5432", _word),
+    "flag": ("mysql -u root --password=§ -h db", _word),
+    "cookie": ("Cookie: sessionid=§; theme=dark", _of(HEX, 32)),
     "email": ("write to §, please", _address),
+    "phone": ("call me: §", _phone),
+    "card": ("card number §", _card),
+    "iban": ("IBAN §", _iban),
+    "ipv4": ("connection from §", _ipv4),
+    "mac": ("device §", _mac),
+    "de": ("Steuer-ID §", _german),
+    "es": ("DNI §", _spanish),
+    "nl": ("BSN §", _dutch),
 }
 
 
-PERSONAL = frozenset({"email"})
+PERSONAL = frozenset({"email", "phone", "card", "iban", "ipv4", "mac", "de", "es", "nl"})
 
 
 def needles(values: Iterable[str]) -> dict[str, str]:
