@@ -272,7 +272,9 @@ def test_of_rules_on_one_finding_the_strongest_wins(first: str, second: str) -> 
 def test_a_whole_field_goes_whatever_is_said_of_findings_and_a_cut_comes_after_them() -> None:
     keep = FINDING.format("k", "prompt", "keep", "email")
     whole = "kind: redaction\nname: w\nfields: [prompt]\naction: {}\n"
-    assert one(keep + whole.format("mask"), prompt=MAIL)[0]["prompt"] == "[REDACTED:w]"
+    for finding in (keep, FINDING.format("k", "prompt", "hash", "email")):
+        after, changed = one(finding + whole.format("mask"), prompt=f"{MAIL} {TOKEN}")
+        assert (after["prompt"], changed) == ("[REDACTED:w]", ["prompt=rule:w"])
     after, changed = one(keep + whole.format("cut\nlength: 20"), prompt=f"{MAIL} {TOKEN}")
     assert after["prompt"] == f"{MAIL} [RED" and "prompt=rule:w" in changed
 
