@@ -87,14 +87,17 @@ def empty(batch: Batch, decision: Decision) -> Emptied:
     searched by themselves. Other columns are shared.
     """
     goes = ~_cuts(decision)
-    touched = {name: _where(codes, goes[codes] & _filled(batch.column(name))) for name, codes in decision.whole.items()}
+    drops = np.array([*(action.action == "drop" for action in decision.actions), False])
+    filled = {
+        name: np.where(drops[codes], _filled(batch.column(name)), _worded(batch, name)) for name, codes in decision.whole.items()
+    }
+    touched = {name: _where(codes, goes[codes] & filled[name]) for name, codes in decision.whole.items()}
     touched = {name: codes for name, codes in touched.items() if (codes != NONE).any()}
     apart = {name: codes != NONE for name, codes in touched.items()}
     for name, _, rows in decision.searches:
         apart[name] = apart.get(name, False) | rows
     if not apart:
         return Emptied(batch, batch, decision, touched)
-    drops = np.array([*(action.action == "drop" for action in decision.actions), False])
     lists = {name: drops[codes] for name, codes in touched.items() if pa.types.is_list(batch.column(name).type)}
     before = batch.replace({name: _without_items(batch.column(name), rows) for name, rows in lists.items() if rows.any()})
     changed: dict[tuple[str, str], pa.Array[Any]] = {}
@@ -264,6 +267,14 @@ def _filled(column: Any) -> Mask:
     length = pc.list_value_length if pa.types.is_list(column.type) else pc.binary_length
     filled: Mask = _numpy(length(column)) > 0
     return filled
+
+
+def _worded(batch: Batch, name: str) -> Mask:
+    """Rows with a text that is not empty."""
+    found: Mask = np.zeros(len(batch), np.bool_)
+    for text in _values_of(batch, name):
+        found[text.rows()[_filled(text.values)]] = True
+    return found
 
 
 def _where(codes: Codes, rows: Mask) -> Codes:
