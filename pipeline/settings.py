@@ -158,8 +158,11 @@ class Processor(Common, Sealing, Retention):
         "Ids remembered at most, a partition, 20 bytes each; where more come in the window, its oldest five minutes are dropped.",
         20_000_000,
     )
-    rules_max_age_seconds: float = setting(
-        "PROCESSOR_RULES_MAX_AGE_SECONDS", "How long rules are in use while their topic cannot be read, seconds.", 300.0
+    rules_max_age_seconds: float = Field(
+        300.0,
+        validation_alias=PREFIX + "PROCESSOR_RULES_MAX_AGE_SECONDS",
+        description="How long rules are in use while their topic cannot be read, seconds; at least 10.",
+        ge=10,
     )
     rules_outdated: Literal["wait", "strictest"] = setting(
         "PROCESSOR_RULES_OUTDATED",

@@ -201,7 +201,7 @@ def test_control_without_following_the_topic_a_new_rule_is_not_in_use(shell: Spa
 def test_without_news_of_the_rules_events_wait_or_keep_no_content_as_the_operator_says(shell: Space, tmp_path: Path) -> None:
     number = publish(tmp_path / "one", ONE + "---\nkind: retention\nname: all\nclass: extended\n")
     events = Events(shell, 3000)
-    worker = Worker(shell, "c", PROCESSOR_LINGER_MS=5, PROCESSOR_RULES_MAX_AGE_SECONDS=7)
+    worker = Worker(shell, "c", PROCESSOR_LINGER_MS=5, PROCESSOR_RULES_MAX_AGE_SECONDS=10)
     try:
         events.send()
         assert events.newest()["processed_rules_revision"] == f"{RULES_REVISION}/{number}"
