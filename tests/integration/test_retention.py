@@ -12,12 +12,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.errors import InsufficientPrivilege
 
+from connectors.clickhouse.client import ClickHouseError
 from connectors.deletions import Place, objects_of
 from connectors.kafka import cluster_of
 from connectors.kafka_trim import delete_before
-from connectors.s3 import Refused
+from connectors.s3 import Exists, Refused
 from pipeline import retention, settings
 from pipeline.export.deleted import touching
 from pipeline.export.queries import Query
@@ -28,7 +31,7 @@ from pipeline.retention.runner import DELETED, Safety
 from tests import archive_bucket
 from tests import retention_world as world
 from tests.fsck_world import AccountedTopic, looked, query
-from tests.rebuilding import lose_events, rebuild
+from tests.rebuilding import lose_events, lose_object, rebuild
 from tests.sinks import clickhouse
 from tests.space import Space
 
@@ -200,3 +203,41 @@ def test_what_a_sink_has_not_stored_is_known(filled: AccountedTopic) -> None:
         filled.write(4, partitions=(2,))
         assert [p for p, done in opened.stored_until(world.month()).items() if not done] == [2]
         assert all(opened.stored_until("2026-01").values()), "an earlier month is none of its business"
+
+
+def test_who_deletes_may_do_nothing_else(filled: AccountedTopic) -> None:
+    space = filled.space
+    bucket = archive_bucket.bucket(space, "retention")
+    for prefix in ("ranges/", "plans/", "deletions/"):
+        one = next(bucket.versions(prefix))
+        with pytest.raises(Refused):
+            bucket.delete_version(one.key, one.version)
+    with pytest.raises(Refused):
+        bucket.create("events/class=standard/dt=2026-03-01/mine.parquet", b"x")
+    with pytest.raises(Exists):
+        bucket.create(Place("short", world.month(), "certificate").key, b"x")
+    with clickhouse(space, "RETENTION") as client:
+        for statement in (
+            "SELECT prompt FROM events",
+            "SELECT tenant_id FROM events",
+            "SELECT * FROM ledger",
+            "DROP TABLE events",
+        ):
+            with pytest.raises(ClickHouseError, match="ACCESS_DENIED"):
+                client.command(statement, database=space.name)
+        for table in ("fence", "ledger", "deletions"):
+            with pytest.raises(ClickHouseError, match="ACCESS_DENIED"):
+                client.command(f"ALTER TABLE {table} DELETE WHERE 1", database=space.name)
+        with pytest.raises(ClickHouseError, match="ACCESS_DENIED"):
+            client.command("INSERT INTO events (event_id) VALUES ('x')", database=space.name)
+    with psycopg.connect(space.env["AUDITWIRE_RETENTION_POSTGRES_DSN"]) as db, pytest.raises(InsufficientPrivilege):
+        db.execute("INSERT INTO rules_outbox (namespace, revision) VALUES ('x', 1)")
+
+
+def test_a_range_of_which_a_part_is_deleted_is_not_made_again(filled: AccountedTopic) -> None:
+    space, end = filled.space, filled.committed(f"{filled.space.name}-archive-sink")[1]
+    asked = ("archive", "--partition", "1", "--since", "0", "--until", str(end))
+    key = next(k for k in archive_bucket.bucket(space).keys(objects_of("", world.month())) if "-001-" in k)
+    lose_object(space, key)
+    done = rebuild(space, *asked)
+    assert done.code == 1 and "were deleted with a certificate" in done.err, done.err
