@@ -14,6 +14,7 @@ from pipeline.following import Followed
 from pipeline.rules.decide import NO_RULES, Rules
 from pipeline.rules.model import ModelError, parse
 from pipeline.rules.nodes import TreeError
+from pipeline.rules.patterns import Unusable
 from pipeline.work import Blocked
 
 log = logging.getLogger(__name__)
@@ -75,8 +76,8 @@ class Ruling(Followed[Rules]):
             return NO_RULES
         try:
             rules = Rules(parse(revision, document))
-        except (ModelError, TreeError) as exc:
-            raise Blocked(f"revision {revision} of the rules cannot be used here, upgrade this part: {exc}", alarm=True) from None
+        except (ModelError, TreeError, Unusable) as exc:
+            raise Blocked(f"revision {revision} of the rules cannot be used by this release: {exc}", alarm=True) from None
         unknown = {rule.retention_class for rule in rules.snapshot.retentions} - rules.classes - self._allowed
         way = "AUDITWIRE_RETENTION_CLASSES of this processor"
         if unknown:

@@ -56,7 +56,8 @@ NOTHING = Decision()
 
 
 class Rules:
-    """One revision, ready to be asked. Raises tree.TreeError where it holds a condition that this release does not know.
+    """One revision, ready to be asked. Raises tree.TreeError or patterns.Unusable where it holds a condition or a detector that
+    this release does not know.
 
     ``outdated``: nobody knows whether it is still the newest, so no content is kept, whatever it says.
     """

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from auditwire.redaction import DETECTORS, Detector
 from pipeline.rules import model
 from pipeline.rules.columns import CONTENT, columns_of
+from pipeline.stages.own import own
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int16]
@@ -33,10 +34,13 @@ class Search:
 
 
 class Searches:
-    """The detectors of a revision, and its rules on what they find."""
+    """The detectors of a revision, and its rules on what they find. Raises patterns.Unusable."""
 
     def __init__(self, snapshot: model.Snapshot) -> None:
-        self._own = {tenant: tuple(_own(d) for d in snapshot.detectors if d.tenant == tenant) for tenant in _tenants(snapshot)}
+        self._own = {
+            tenant: tuple(own(d.name, d.pattern, d.personal) for d in snapshot.detectors if d.tenant == tenant)
+            for tenant in _tenants(snapshot)
+        }
         self._rules = tuple(rule for rule in snapshot.redactions if rule.detectors)
         self._columns = {rule.name: columns_of(rule.fields) for rule in self._rules}
         self._made = cache(self._search)
@@ -78,10 +82,6 @@ class Searches:
         detectors = (d for d in self.detectors(tenant) if not d.personal or d.name in acted.keys() | usual)
         hashed = frozenset(name for name, rule in acted.items() if rule.action == "hash")
         return Search(tuple(detectors), {name: f"rule:{rule.name}" for name, rule in acted.items()}, hashed)
-
-
-def _own(detector: model.Detector) -> Detector:
-    return Detector(detector.name, (), detector.pattern, rough=detector.pattern, personal=detector.personal)
 
 
 def _tenants(snapshot: model.Snapshot) -> list[str]:

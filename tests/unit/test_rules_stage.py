@@ -235,6 +235,10 @@ def test_a_detector_of_ones_own_searches_content_for_personal_data_and_every_tex
     assert "E12345" not in str(after) and len(changed) == 4
 
 
+def test_a_pattern_that_backtracking_takes_years_for_takes_no_time() -> None:
+    assert one("kind: detector\nname: d\npattern: (?:a+)+c\n", prompt="a" * 5000 + "b")[1] == []
+
+
 def test_a_tenants_own_detector_searches_its_events_only_in_whatever_order_they_come() -> None:
     text = OWN.format("true\ntenant: b")
     batch, changed = done(text, *({"tenant_id": t, "prompt": f"{t} E12345 {MAIL}"} for t in "abcb"))

@@ -71,6 +71,9 @@ def test_or_to_keep_no_content_but_only_after_the_reader_had_time_to_catch_up() 
 UNUSABLE = {
     "another form": '{"form":2}',
     "an unknown condition": revision(ONE).replace('["="', '["~"'),
+    "a detector that is built in by now": revision("kind: detector\nname: d\npattern: x1\n").replace(
+        '"name":"d"', '"name":"email"'
+    ),
     "an unknown class": revision("kind: retention\nname: r\nclass: extended\n"),
 }
 
