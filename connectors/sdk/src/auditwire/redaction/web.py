@@ -122,7 +122,8 @@ WEB: tuple[Detector, ...] = (
     Detector(
         "jwt",
         ("eyj",),
-        r"eyJ[A-Za-z0-9_-]{10,}\.(?:eyJ[A-Za-z0-9_-]{5,}|[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{8,})(?:\.[A-Za-z0-9_-]*){0,3}|eyJ[A-Za-z0-9_-]{24,}\Z",
+        r"(?:(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,}|eyJ[A-Za-z0-9_-]{10,4000})\.(?:eyJ[A-Za-z0-9_-]{5,}|[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{8,})(?:\.[A-Za-z0-9_-]*){0,3}"
+        r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{24,}\Z",
         exact=True,
     ),
     Detector(
