@@ -11,7 +11,7 @@ from pipeline.rules import condition, tree
 from pipeline.rules.decide import Rules
 from pipeline.rules.model import canonical, parse
 from pipeline.stages.act import clean
-from tests.plain.rules import CONTENT, PERSONAL, STRENGTH, ruled
+from tests.plain.data_rules import CONTENT, PERSONAL, STRENGTH, ruled
 from tests.unit.batches import batch_of
 
 TENANTS, NAMES = ("a", "b", "c"), ("x", "y", "z")
