@@ -6,9 +6,10 @@ So nobody is told what was found in a field that a rule takes away, and what a r
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from pipeline.rules.columns import CONTENT
 from pipeline.rules.decide import NONE, Action, Decision, Rules
 from pipeline.rules.model import EVERY_TENANT
 from pipeline.rules.search import Codes, Mask
-from pipeline.stages.findings import searched
+from pipeline.stages.findings import Texts, labels, searched, without
 from pipeline.stages.redact import cut_values, redact
 from pipeline.stages.texts import Text, of_column, with_texts
 from schemas import event_fields
@@ -137,37 +138,54 @@ def finish(emptied: Emptied, redacted: Batch, found: pa.Array[Any], key_of: KeyO
     return with_texts(redacted, changed), entries.listed()
 
 
+class _Apart(NamedTuple):
+    """Texts of a column that are searched by themselves: their places in it, and the row of each."""
+
+    column: str
+    text: Text
+    places: Any
+    rows: Any
+    texts: Texts
+
+
 def _searched(emptied: Emptied, redacted: Batch, key_of: KeyOf, entries: _Entries) -> Batch:
     """The texts that are searched by themselves, with their findings masked or hashed."""
     changed: dict[tuple[str, str], pa.Array[Any]] = {}
-    columns = dict.fromkeys(name for name, _, _ in emptied.decision.searches)
-    befores = {name: _values_of(emptied.before, name) for name in columns}
-    marks = list(of_column("truncated_fields", emptied.before.column("truncated_fields")))
-    cuts = cut_values(emptied.before, [*marks, *(text for texts in befores.values() for text in texts)]) if columns else {}
     tenants = redacted.column("tenant_id")
-    for name, search, rows in emptied.decision.searches:
+    apart = list(_apart(emptied, redacted))
+    for one, hits in zip(apart, searched([one.texts for one in apart]), strict=True):
+        values, search = one.texts.values, one.texts.search
+        if hits:
+            listed = values.to_pylist()
+            of_label: dict[str, list[int]] = {}
+            for hit in hits:
+                row = int(one.rows[hit.place])
+                listed[hit.place] = without(hit, search, partial(_hash_of, key_of, tenants[row]))
+                for label in labels(hit, search):
+                    of_label.setdefault(label, []).append(row)
+            for label, rows in of_label.items():
+                entries.add(f"{one.column}={label}" if label else one.column, np.unique(rows))
+            values = pa.array(listed, pa.string())
+        here = np.zeros(len(one.text.values), np.bool_)
+        here[one.places] = True
+        now = changed.get((one.column, one.text.part), one.text.values)
+        changed[one.column, one.text.part] = pc.replace_with_mask(now, pa.array(here), values)
+    return with_texts(redacted, changed)
+
+
+def _apart(emptied: Emptied, redacted: Batch) -> Iterator[_Apart]:
+    searches = emptied.decision.searches
+    befores = {name: _values_of(emptied.before, name) for name, _, _ in searches}
+    marks = list(of_column("truncated_fields", emptied.before.column("truncated_fields")))
+    cuts = cut_values(emptied.before, [*marks, *(text for texts in befores.values() for text in texts)]) if searches else {}
+    for name, search, rows in searches:
         gone = emptied.touched.get(name)
         here = rows if gone is None else rows & (gone == NONE)
         for before, text in zip(befores[name], _values_of(redacted, name), strict=True):
-            of_value = here[before.rows()]
-            places = np.flatnonzero(of_value)
-            plain = before.values.take(pa.array(places))
+            row_of = before.rows()
+            places = np.flatnonzero(here[row_of])
             cut = np.isin(places, cuts.get((name, text.part), np.empty(0, np.int64)))
-            owners = before.rows()[places]
-
-            def hashed(place: int, part: str, owners: Any = owners) -> str:
-                return _hash(key_of(tenants[int(owners[place])].as_py()), part)
-
-            found = searched(plain, cut, search, hashed)
-            for label in {label for one in found for label in one.labels}:
-                touched = np.unique(owners[[one.place for one in found if label in one.labels]])
-                entries.add(f"{name}={label}" if label else name, touched)
-            values = plain.to_pylist() if found else []
-            for one in found:
-                values[one.place] = one.text
-            new = pa.array(values, pa.string()) if found else plain
-            changed[name, text.part] = pc.replace_with_mask(changed.get((name, text.part), text.values), pa.array(of_value), new)
-    return with_texts(redacted, changed)
+            yield _Apart(name, text, places, row_of[places], Texts(before.values.take(pa.array(places)), cut, search))
 
 
 def _acted(action: Action, here: Mask, before: Text, values: Any, hashed: Callable[[Text, Mask], pa.Array[Any]]) -> Any:
@@ -197,6 +215,10 @@ def _hashed(values: Any, tenants: Any, key_of: KeyOf) -> pa.Array[Any]:
     for tenant, text in dict.fromkeys(pairs):
         made[tenant, text] = _hash(keys[tenant], text)
     return pa.array([made[pair] for pair in pairs], pa.string())
+
+
+def _hash_of(key_of: KeyOf, tenant: Any, text: str) -> str:
+    return _hash(key_of(tenant.as_py()), text)
 
 
 def _hash(key: bytes, text: str) -> str:

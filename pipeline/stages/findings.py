@@ -3,49 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditwire.redaction import Found, spans
+from auditwire.redaction import Detector, Found, spans
 from pipeline.rules.search import Mask, Search
 from pipeline.stages.detectors import chosen, filter_of
 
-Hash = Callable[[int, str], str]
+
+class Texts(NamedTuple):
+    """Texts that are searched alike. ``cut``: those whose end may be half a secret."""
+
+    values: pa.Array[Any]
+    cut: Mask
+    search: Search
 
 
-class Changed(NamedTuple):
-    """A text with findings: its place, what it is now, and the rules' labels of them, empty for those that no rule is about."""
+class Hit(NamedTuple):
+    """A text with findings, and its place among the values."""
 
     place: int
     text: str
-    labels: frozenset[str]
+    found: Sequence[Found]
 
 
-def searched(values: Any, cut: Mask, search: Search, hashed: Hash) -> list[Changed]:
-    """The texts in which something is found. ``cut``: whose end may be half a secret. ``hashed``: place and text → its hash."""
-    suspect = pc.match_substring_regex(values, pattern=filter_of(search.detectors)).to_numpy(zero_copy_only=False) | cut
-    places = np.flatnonzero(suspect)
-    texts = values.take(pa.array(places)).to_pylist()
-    found = spans(texts, search.detectors, cut[places].tolist(), chosen)
-    return [
-        Changed(place, _without(text, one, search, partial(hashed, place)), _labels(one, search))
-        for place, text, one in zip(places.tolist(), texts, found, strict=True)
-        if one
-    ]
+def searched(given: Sequence[Texts]) -> list[list[Hit]]:
+    """The texts of each in which something is found. Those of equal detectors are searched at once, as patterns cost a start."""
+    hits: list[list[Hit]] = [[] for _ in given]
+    alike: dict[tuple[Detector, ...], list[int]] = {}
+    for number, one in enumerate(given):
+        alike.setdefault(one.search.detectors, []).append(number)
+    for detectors, numbers in alike.items():
+        values = pa.concat_arrays([given[number].values for number in numbers])
+        cut = np.concatenate([given[number].cut for number in numbers])
+        starts = np.cumsum([0, *(len(given[number].values) for number in numbers)])
+        suspect = pc.match_substring_regex(values, pattern=filter_of(detectors)).to_numpy(zero_copy_only=False) | cut
+        places = np.flatnonzero(suspect)
+        texts = values.take(pa.array(places)).to_pylist()
+        found = spans(texts, detectors, cut[places].tolist(), chosen)
+        owners = np.searchsorted(starts, places, side="right") - 1
+        for place, owner, text, one_found in zip(places.tolist(), owners.tolist(), texts, found, strict=True):
+            if one_found:
+                hits[numbers[owner]].append(Hit(place - int(starts[owner]), text, one_found))
+    return hits
 
 
-def _without(text: str, found: Sequence[Found], search: Search, hashed: Callable[[str], str]) -> str:
+def without(hit: Hit, search: Search, hashed: Callable[[str], str]) -> str:
+    """The text with its findings masked, or hashed where the search says so."""
     parts, end = list[str](), 0
-    for one in found:
-        masked = f"[REDACTED:{one.kind}]" if one.kind not in search.hashed else hashed(text[one.start : one.end])
-        parts += (text[end : one.start], masked)
+    for one in hit.found:
+        masked = hashed(hit.text[one.start : one.end]) if one.kind in search.hashed else f"[REDACTED:{one.kind}]"
+        parts += (hit.text[end : one.start], masked)
         end = one.end
-    return "".join([*parts, text[end:]])
+    return "".join([*parts, hit.text[end:]])
 
 
-def _labels(found: Sequence[Found], search: Search) -> frozenset[str]:
-    return frozenset(search.labels.get(one.kind, "") for one in found)
+def labels(hit: Hit, search: Search) -> frozenset[str]:
+    """What its findings are called by the rules about them, empty for those that no rule is about."""
+    return frozenset(search.labels.get(one.kind, "") for one in hit.found)
