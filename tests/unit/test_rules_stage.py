@@ -261,6 +261,33 @@ def test_findings_are_kept_masked_or_hashed_as_rules_say_and_secrets_never_kept(
     assert (after["delegation_chain"], changed) == (["x", "[REDACTED:email]"], ["delegation_chain=rule:r"])
 
 
+def test_findings_in_many_fields_of_many_events_come_back_where_they_were() -> None:
+    text = FINDING.format("r", "prompt, response, delegation_chain", "hash", "email").replace(
+        "fields", "when: tool_name = 'x'\nfields"
+    )
+    names = [f"p{n}@example.com" for n in range(6)]
+    events = [
+        {
+            "tenant_id": "a",
+            "tool_name": "xy"[n % 2],
+            "prompt": names[n],
+            "response": f"{n} {names[n]}",
+            "delegation_chain": ["c", names[n]],
+        }
+        for n in range(6)
+    ]
+    batch, changed = done(text, *events)
+    for n, event in enumerate(batch.columns.to_pylist()):
+        digest = f"[HASH:{hmac.new(key_of('a'), names[n].encode(), hashlib.sha256).hexdigest()[:32]}]"
+        wanted = (
+            (digest, f"{n} {digest}", ["c", digest])
+            if n % 2 == 0
+            else ("[REDACTED:email]", f"{n} [REDACTED:email]", ["c", names[n]])
+        )
+        assert (event["prompt"], event["response"], event["delegation_chain"]) == wanted
+        assert len(changed[n]) == (3 if n % 2 == 0 else 2)
+
+
 @pytest.mark.parametrize("first", ("mask", "hash", "keep"))
 @pytest.mark.parametrize("second", ("mask", "hash", "keep"))
 def test_of_rules_on_one_finding_the_strongest_wins(first: str, second: str) -> None:
