@@ -14,10 +14,10 @@ from schemas import event_fields, fields_of_class
 
 LINE_BYTES = 16 << 20
 EPILOG = """\
-Each line of the input is {"id": …, "field": …, "text": …}; without a field, or with one that no event has, the text
-is searched as content, that is, for personal data too. Each line of the output is {"id": …, "redacted_text": …, "spans":
-[{"start": …, "end": …, "kind": …}]}; start and end count code points of the text. A line that is wrong is said on standard
-error; the others go on.
+Each line of the input is {"id": …, "field": …, "text": …}. Without a field, or with one that no event has, the text is searched
+as content, that is, for personal data too. Each line of the output is {"id": …, "redacted_text": …, "spans": [{"start": …,
+"end": …, "kind": …}]}; start and end count code points of the text. A line that is wrong is named on standard error; the
+others go on.
 
   echo '{"id": 1, "field": "prompt", "text": "mail bob@example.com"}' | auditwired redact
 

@@ -121,7 +121,10 @@ def _continued(whole: View, start: int, end: int) -> int:
 
 def _part(piece: str) -> bool:
     return len(piece) >= 2 and (
-        any(c.isdigit() for c in piece) or not piece.isalpha() or sum(a.islower() and b.isupper() for a, b in pairwise(piece)) > 1
+        any(c.isdigit() for c in piece)
+        or not piece.isalpha()
+        or (piece.isupper() and len(piece) > 3)
+        or sum(a.islower() and b.isupper() for a, b in pairwise(piece)) > 1
     )
 
 

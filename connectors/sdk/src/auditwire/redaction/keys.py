@@ -12,17 +12,13 @@ from auditwire.redaction.detector import Detector
 _LINE = r"-{4,5} ?%s (?:[A-Z0-9]{1,20} ){0,5}PRIVATE KEY(?: BLOCK)? ?-{0,5}"
 _BEGIN = re.compile(_LINE % "BEGIN" + r"|Private-Lines: ?[0-9]+|-{4,5} ?BEGIN (?:[A-Z0-9]{1,20} ){0,5}PRIV[A-Z ]{0,14}\Z")
 _END = re.compile(_LINE % "END")
-_BODY = re.compile(
-    r"(?:[A-Za-z0-9+/=]{16,}|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|MessageID|Private-MAC)\b.*|=[A-Za-z0-9+/]{4})[\"',\\\s+;)]*"
-)
-_LAST = re.compile(r"[A-Za-z0-9+/=]+[\"',\\\s+;)]*")
-_PREFIXES = re.compile(r"[\s>+|\"'#*-]*(?:\d+[:|\s]\s*)?|.{0,80}?[\]:|>+]\s+[\"']?")
 
 
 def _body_end(text: str, start: int) -> int:
     """Where the key ends that has no last line: behind what looks like lines of it."""
     end = at = start
-    prefix: int | None = None
+    before = text.rfind("\n", 0, start) + 1
+    margin = max(0, text.find("-----BEGIN", before) - before) + 4
     while at < len(text):
         stop = text.find("\n", at)
         stop = len(text) if stop < 0 else stop
@@ -32,7 +28,7 @@ def _body_end(text: str, start: int) -> int:
         run = _longest(line)
         if line.strip(" \t\r>+|-#*\"',"):
             if run is None:
-                if at > start:
+                if at > start and len(line) > margin:
                     break
                 if stop == len(text):
                     return stop
@@ -40,7 +36,6 @@ def _body_end(text: str, start: int) -> int:
                 return at + run[1] if run[1] < len(line.rstrip()) - 3 else stop
             else:
                 end = at + run[1]
-                prefix = run[0] if prefix is None else prefix
         elif stop == len(text):
             return stop
         at = stop + 1
@@ -60,7 +55,9 @@ def _longest(line: str) -> tuple[int, int] | None:
     for match in _RUN.finditer(line):
         if found is None or match.end() - match.start() > found[1] - found[0]:
             found = match.span()
-    if found is not None and (found[1] - found[0] >= 40 or not line[found[1] :].strip(" \t\r\"',+\\;)")):
+    if found is not None and (
+        found[1] - found[0] >= 40 or not line[found[1] :].strip(" \t\r\"',+\\;)") or line[found[1]] in "<\"'`"
+    ):
         return found
     if match := _TAIL.match(line):
         return match.span(1)

@@ -17,17 +17,17 @@ _KEY_OF = re.compile(
 )
 _ASSIGNED = re.compile(
     r"(?i)(?P<after>[A-Za-z0-9_-]{0,40})(?P<close>[\"'`\])]{0,3})(?:\s{0,3}:\s{0,2}(?:&?(?:str|string)|char\s?\*?|Optional\[str\]|SecretStr)(?=\s{0,2}=))?"
-    r"[ \t]{0,40}(?P<is>=>|:=|==?|<-|:|\|)[ \t]{0,40}(?:(?:[rbfu@]|(?:new\s)?\w{0,20}\()(?=[\"'`]))?(?P<q>[\"'`]?)"
+    r"[ \t]{0,40}(?P<is>=>|:=|==?|<-|->|:|\|)[ \t]{0,40}(?:(?:[rbfu@]|(?:new\s)?\w{0,20}\()(?=[\"'`]))?(?P<q>[\"'`]?)"
 )
 _MARKUP = re.compile(r"(?i)(?P<after>[A-Za-z0-9_-]{0,40})(?:\s[^<>]{0,100})?>(?:\s{0,20}<!\[CDATA\[)?\s{0,40}(?P<q>)")
 _NAME_VALUE = re.compile(
-    r"(?i)(?P<after>[A-Za-z0-9_-]{0,40})[\"'`]?(?:\s{0,4}[,;]?\s{0,40}(?:-\s)?[\"'`]?(?:\w{0,16}value|content|default)[\"'`]?\s{0,4}[:=]\s{0,4}|[\"'`]\s{0,4},\s{0,20})(?P<q>[\"'`]?)"
+    r"(?i)(?P<after>[A-Za-z0-9_-]{0,40})[\"'`]?(?:\s{0,4}[,;]?\s{0,40}(?:[0-9]{1,6}\s{1,12}|[-+>|]\s{0,12}){0,2}[\"'`]?(?:\w{0,16}value|content|default)[\"'`]?\s{0,4}[:=]\s{0,4}|[\"'`]\s{0,4},\s{0,20})(?P<q>[\"'`]?)"
 )
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 _BARE = re.compile(r"[^\s\"'`<>]{4,300}")
 _NEXT = re.compile(r"[;&,][A-Za-z][\w .-]{0,40}=|\\+[\"'nrt]")
 _SUFFIX = re.compile(
-    r"(?i)(?:s|[_-]?(?:\d{1,3}|value|val|text|plain|plaintext|cleartext|raw|string|str|b64|base64|prod|production|staging|stage|stg|dev|development|test|qa|uat|live|old|new|current|previous|primary|secondary"
+    r"(?i)(?:s|[_-]?(?:\d|value|val|text|plain|plaintext|cleartext|raw|string|str|b64|base64|prod|production|staging|stage|stg|dev|development|test|qa|uat|live|old|new|current|previous|primary|secondary"
     r"|main|default|db|database|admin|root|user|app|service|svc|api|web|ci|cd|master|replica|reader|writer|backup|east|west|eu|us|ro|rw|key|token|secret|password|pass|pwd|access|base|header|confirm|confirmation|again|repeat|read|write))*"
 )
 _NOT_BEFORE = re.compile(
@@ -77,7 +77,7 @@ def _accepted(value: str, word: str, quoted: bool) -> bool:
 
 
 _CODE = re.compile(
-    r"[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)+|[A-Za-z_$][\w$.]*[(\[{].*|[a-z]+(?:[A-Z][a-z]+)+[;,]?|.*[({]\Z"
+    r"[A-Za-z_$]+(?:(?:\.|->|::)[A-Za-z_$]+)+|[A-Za-z_$][\w$.]*[(\[{].*|[a-z]+(?:[A-Z][a-z]+)+[;,]?|.*[({]\Z|.*(?:[)}\]][;,.)}\]]|=>|&&|\|\|)|.*[;,][A-Za-z]\w*[.(]|![01][,}].*"
 )
 
 
@@ -100,9 +100,7 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             continue
         for form in (_ASSIGNED, _MARKUP, _NAME_VALUE):
             sign = form.match(text, at)
-            if sign is None:
-                continue
-            if form is _MARKUP and not _TAG.search(near):
+            if sign is None or (form is _MARKUP and not _TAG.search(near)):
                 continue
             after = sign["after"]
             if low == "auth" and after.lower() not in ("", "s") and after[0] not in "_-":
@@ -176,6 +174,7 @@ _TOOLS: tuple[tuple[str, str], ...] = (
     ),
     ("lftp ncftp ftp", rf"\b(?:lftp|ncftp|ftp)\b[^\n]{{0,300}}?\s-u\s{{0,4}}{_Q}[^\s,\"'`]{{1,100}},(?P<s>[^\s\"'`|&]{{4,200}})"),
     ("sqlplus", r"\bsqlplus\b[^\n]{0,60}?\s[\"']?[A-Za-z0-9_]{1,40}/(?P<s>[^\s\"'`@|&]{4,200})@"),
+    ("jdbc:oracle oracle:", r"(?:jdbc:oracle:thin:|oracle://?)[A-Za-z0-9_$-]{1,60}/(?P<s>[^\s\"'`@/]{4,200})@"),
     ("openssl", rf"\bopenssl\b[^\n]{{0,300}}?(?:pass:|\s-k\s{{1,4}}){_Q}{_S}"),
     ("ssh-keygen", rf"\bssh-keygen\b[^\n]{{0,300}}?\s-(?:N|P)\s{{0,4}}{_Q}{_S}"),
     ("useradd usermod", rf"\b(?:useradd|usermod)\b[^\n]{{0,200}}?\s-p\s{{0,4}}{_Q}{_S}"),
@@ -183,7 +182,7 @@ _TOOLS: tuple[tuple[str, str], ...] = (
     ("vault", rf"\bvault\s{{1,4}}login\s{{1,4}}(?:-\S{{1,40}}\s{{1,4}}){{0,3}}{_Q}(?:token=)?{_S}"),
     (
         "echo printf",
-        r"\b(?:echo|printf)\s{1,4}(?:-n\s{1,4}|-e\s{1,4}|[\"']?%s(?:\\n)?[\"']?\s{1,4}){0,3}(?P<q>[\"']?)(?P<s>[^\s\"'`|]{4,200}?)(?:\\n)?(?P=q)\s{0,4}\|\s{0,4}[^\n]{0,80}?(?:sudo\s[^\n]{0,40}?(?:-S|--stdin)|--password-stdin|--passphrase-fd|--with-token|passwd\b|cryptsetup|kinit|gpg\b|su\s|chpasswd|login\b|openssl|smbpasswd|secret\s{1,4}create)",
+        r"\b(?:echo|printf)\s{1,4}(?:-n\s{1,4}|-e\s{1,4}|[\"']?%s(?:\\n|\n)?[\"']?\s{1,4}){0,3}(?P<q>[\"']?)(?P<s>[^\s\"'`|]{4,200}?)(?:\\n|\n)?(?P=q)\s{0,4}\|\s{0,4}[^\n]{0,80}?(?:sudo\s[^\n]{0,40}?(?:-S|--stdin)|--password-stdin|--passphrase-fd|--with-token|passwd\b|cryptsetup|kinit|gpg\b|su\s|chpasswd|login\b|openssl|smbpasswd|secret\s{1,4}create)",
     ),
     (
         "chpasswd",
@@ -208,7 +207,7 @@ def _given(match: re.Match[str]) -> bool:
 
 _SQL = (
     r"(?i)\b(?:identified\s{1,4}(?:with\s{1,4}[\w']{1,40}\s{1,4})?by|(?:encrypted\s{1,4}|unencrypted\s{1,4})?password|set\s{1,4}password(?:\s{1,4}for\s{1,4}\S{1,80})?\s{0,4}=|password\s{0,4}=\s{0,4}password|crypt|pgp_sym_(?:en|de)crypt|aes_(?:en|de)crypt\s{0,4}\([^\n]{1,80}?,)"
-    r"\s{0,4}\(?\s{0,4}(?:password\s{0,4}\()?'(?P<s>[^'\n]{4,200})'"
+    r"\s{0,4}\(?\s{0,4}(?:password\s{0,4}\()?(?P<q>['\"])(?P<s>[^'\"\n]{4,200})(?P=q)"
 )
 _INSERT = re.compile(
     r"(?i)\b(?:insert\s{1,4}into|replace\s{1,4}into)\s{1,4}[^\s(]{1,80}\s{0,4}\((?P<columns>[^()]{1,500})\)\s{0,4}values\s{0,4}\((?P<values>[^()]{1,1500})(?:\)|\Z)"
@@ -232,7 +231,7 @@ def _inserted(text: str) -> Iterator[tuple[int, int]]:
                 yield start + cell.start(group), start + cell.end(group)
 
 
-_NETRC = r"(?i)\blogin\s{1,40}\S{1,100}\s{1,40}password\s{1,40}[\"']?(?P<s>[^\s\"'#][^\s\"']{2,200})|\bpassword\s{1,40}(?P<t>[^\s\"']{4,200})\s{1,40}login\b"
+_NETRC = r"(?i)\blogin\s{1,40}\S{1,100}\s{1,40}(?:[0-9]{1,6}\s{1,8}|[-+>|]\s{0,8}){0,2}password\s{1,40}[\"']?(?P<s>[^\s\"'#][^\s\"']{2,200})|\bpassword\s{1,40}(?P<t>[^\s\"']{4,200})\s{1,40}login\b"
 _PGPASS = r"(?m)(?:^|[\s\"'+>|(])(?!https?:)(?:[A-Za-z0-9*][A-Za-z0-9_.*-]{0,100}|\*|\[[0-9a-fA-F:]+\]):(?:[0-9]{2,5}|\*):(?:[A-Za-z0-9_-]{1,64}|\*):(?:[A-Za-z0-9_.@-]{1,64}|\*):(?P<s>(?:\\:|[^\s:\"'\\),]){4,100})(?=\s|$|[\"'),])"
 
 
@@ -272,7 +271,7 @@ _NAMES = [
     "cookie",
 ]
 
-_COMMAND = r"(?:\s|\\[nrt])--?[A-Za-z]|sudo|chpasswd|rabbitmqctl|vault login|sqlplus|spawn|<<<"
+_COMMAND = r"(?:\s|\\[nrt])--?[A-Za-z]|sudo|chpasswd|rabbitmqctl|vault login|sqlplus|spawn|<<<|oracle:"
 _ALL_NAMES = "|".join(re.escape(name) for name in _NAMES)
 _END = r"(?:[^A-Za-z0-9_\s-]|\s+[^A-Za-z0-9_\s(]|[ \t\r]*\n)"
 _ROUGH_NAMED = rf"(?i:{_ALL_NAMES})[A-Za-z0-9_-]*{_END}|(?i:auth)s?(?:[_-][A-Za-z0-9_-]*)?{_END}|<[^<>\s]*(?i:{_ALL_NAMES}|auth)"

@@ -29,7 +29,11 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
             continue
         near = text[max(0, sign.start() - 80) : sign.start()]
         local = near[len(near.rstrip(_LOCAL)) :].lstrip("._+'-")
-        if local and _is_person(text, local, host, sign.start() - len(local)):
+        if (
+            local
+            and text[sign.start() - len(local) - 1 : sign.start() - len(local)] != "%"
+            and _is_person(text, local, host, sign.start() - len(local))
+        ):
             yield sign.start() - len(local), host.end()
 
 

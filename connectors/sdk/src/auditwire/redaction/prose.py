@@ -9,24 +9,31 @@ from auditwire.redaction import shapes
 from auditwire.redaction.detector import Detector
 
 _LATIN = (
-    "password|passwort|kennwort|passphrase|passcode|pass ?word|mot de passe|mdp|contraseña|contrasena|senha|palavra-passe|wachtwoord|hasło|haslo|şifre|sifre|şifresi|parola|parolası"
+    "password|passwd|pw|belirtec(?:i|ini)?|belirteç|passwort|kennwort|passphrase|passcode|pass ?word|mot de passe|mdp|contraseña|contrasena|senha|palavra-passe|wachtwoord|hasło|haslo|şifre|sifre|şifresi|parola|parolası"
     "|lösenord|adgangskode|passord|salasana|heslo|jelszó|пароль|login|logins|pwd|credentials?|zugangsdaten|pass|clave|secret|geheimnis|api[- ]?key|api-schlüssel|schlüssel|access key|secret key|token|jeton"
     "|clé(?: d['’]api| api| secrète)?|clave de api|chave(?: de api| da api)?|sleutel|api-sleutel|klucz(?: api)?|anahtar(?:ı)?|chiave(?: api)?|segreto|pin"
 )
+_COMPOUND = "[a-zäöüß]{2,20}(?:token|passwort|kennwort|schlüssel|wachtwoord|sleutel)"
 _CJK = "パスワード|暗証番号|トークン|APIキー|アクセスキー|シークレット|密码|密碼|口令|令牌|密钥|秘钥|访问密钥|비밀번호"
 _COPULA = (
     r"(?:\bis\b|\bwas\b|\bare\b|\bnow\b|\bto\b|\bbe\b|\bset to\b|\bit'?s\b|\bist\b|\blautet\b|\bheißt\b|\bjetzt\b|\bwar\b|\bauf\b|\best\b|\bétait\b|\bes\b|\bera\b|\bserá\b|\bsera\b|\bè\b|\bé\b|\bfoi\b|\bjest\b|\bbrzmi\b|\bto\b|\bbyło\b"
-    r"|\bnu\b|\bwordt\b|\bolarak\b|\bşu\b|\bşöyle\b|\bär\b|\ber\b|\bon\b|\bje\b|[:=→]|->|=>|は|が|を|是|为|為|：|,|，|–|—)"
+    r"|\bnu\b|\bwordt\b|\bolarak\b|\bşu\b|\bşöyle\b|\bär\b|\ber\b|\bon\b|\bje\b|[:=→]|->|=>|は|が|を|是|为|為|：|，|–|—)"
 )
 _TOKEN = re.compile(r"[^\s\"'`«»„“”‚‘’「」『』《》、。，；：（）()<>]+")
-_KEYWORD = re.compile(rf"(?i)(?:(?<![\w-])(?:{_LATIN})(?![^\W_])|{_CJK})")
+_KEYWORD = re.compile(rf"(?i)(?:(?<![A-Za-z0-9_-])(?:{_COMPOUND}|{_LATIN})(?![A-Za-z0-9_-])|{_CJK})")
 _SAID = re.compile(_COPULA, re.IGNORECASE)
 _AS = re.compile(r"(?i)(?:\b(?:as|als|comme|como|come|jako|with|mit|use|using|use)\b|は|を|作为|作為|用)")
 _STOP = re.compile(r"[.!?](?:\s|\Z)|[\n。！？]")
 _QUOTED = re.compile(r"[\"'`«„“‚‘「『](?P<s>[^\s\"'`«»„“”‚‘’「」『』]{4,120})[\"'`»“”‘’」』]")
 
 
+_NOT_SAID = re.compile(r"[@<>{}]")
+_PARAMETER = re.compile(r"[&;]\w+=")
+
+
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    other = _PARAMETER.search(text, start, end)
+    end = other.start() if other else end
     while end > start and text[end - 1] in ".,;:)]}>":
         end -= 1
     while start < end and text[start] in "([{<":
@@ -50,11 +57,15 @@ def _spoken(text: str) -> Iterator[tuple[int, int]]:
         found = None
         for sign in _SAID.finditer(text, begin, min(line, begin + 80)):
             between = text[begin : sign.start()]
+            if _NOT_SAID.search(between):
+                break
             if "." in between and re.search(r"\.\s", between):
                 break
             found = _value(text, sign.end(), line)
             if found or sign[0] in (":", "=", "："):
                 break
+        if found is None and not keyword[0].lower().startswith(_NO_NEIGHBOUR):
+            found = _beside(text, begin, line)
         if found is None:
             quoted = _QUOTED.search(text, begin, min(line, begin + 70))
             if quoted and shapes.spoken(quoted["s"]) and not shapes.named_thing(quoted["s"]):
@@ -63,6 +74,24 @@ def _spoken(text: str) -> Iterator[tuple[int, int]]:
             found = _before(text, keyword.start())
         if found:
             yield found
+
+
+_NO_NEIGHBOUR = ("login", "credential", "zugang", "pin", "secret")
+_GAP = re.compile(r"[ \t]{0,3}(?:\.{2,3}|…|[,:=]|->)?[ \t]{0,3}[\"'`«„“‚‘「『]?")
+_ONE_WORD = re.compile(r"[A-Za-z]+[-_]?[0-9]{1,3}|[0-9a-f]{7,12}|[0-9]+[a-z]*")
+
+
+def _beside(text: str, at: int, line: int) -> tuple[int, int] | None:
+    """A value right behind the word."""
+    gap = _GAP.match(text, at, line)
+    start = gap.end() if gap else at
+    token = _TOKEN.match(text, start, min(line, start + 200))
+    if token is None or start == at:
+        return None
+    span = _trimmed(text, *token.span())
+    value = text[slice(*span)]
+    good = shapes.spoken(value) and not _like_name(value) and not _ONE_WORD.fullmatch(value) and not shapes.digest(value)
+    return span if good else None
 
 
 _FILLER = re.compile(
@@ -114,7 +143,7 @@ def _before(text: str, start: int) -> tuple[int, int] | None:
 _HINTS = (
     "passw", "kennwort", "passphrase", "passcode", "pass word", "mot de passe", "mdp", "contrase", "senha", "palavra", "wachtwoord", "hasło", "haslo", "ifre", "parola",
     "lösenord", "adgangskode", "passord", "salasana", "heslo", "jelsz", "пароль", "login", "pwd", "credential", "zugangsdaten", "pass", "clave", "secret", "geheim", "key",
-    "schlüssel", "token", "jeton", "clé", "chave", "sleutel", "klucz", "anahtar", "chiave", "segreto", *(word.lower() for word in _CJK.split("|")),
+    "schlüssel", "token", "jeton", "clé", "chave", "sleutel", "klucz", "anahtar", "chiave", "segreto", "belirte", "pw", *(word.lower() for word in _CJK.split("|")),
 )  # fmt: skip
 
 PROSE: tuple[Detector, ...] = (Detector("password", _HINTS, finder=_spoken),)

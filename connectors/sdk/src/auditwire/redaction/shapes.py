@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from urllib.parse import unquote
 
 _PLACEHOLDER = re.compile(
     r"""(?ix)
     \[REDACTED.*
-    | <[^>]*>? | \{\{?.*\}?\} | \$\{.* | \$\(.* | \$[A-Z_][A-Z0-9_]*\$? | %[({]?[A-Za-z_]+[)}]?[s%]? | @[A-Za-z_.]+@? | __\w+__ | :[a-z_]+ | \#\{.*
+    | <[^>]*>? | \{.* | \$\{.* | \$\(.* | \$[A-Z_][A-Z0-9_]*\$? | %[({]?[A-Za-z_]+[)}]?[s%]? | @[A-Za-z_.]+@? | __\w+__ | :[a-z_]+ | \#\{.*
     | [*x.•\-_=?]{2,} | x{3,}[a-z0-9]{0,6} | [A-Za-z0-9]{0,12}[*•…]{3,}.* | [A-Za-z0-9_-]{0,14}x{5,}[A-Za-z0-9_-]* | .*\.\.\. | .*…
-    | (?:your|my|the|some|any|insert|put|enter|add|replace|change|set|fill)[-_ ]?(?:\w+[-_ ]?)*
+    | (?:your|my|the|some|any|insert|put|enter|add|replace|change|set|fill)[-_ ]?[\w -]*
     | change[-_]?(?:me|it|this)\d* | replace[-_]?(?:me|this|with).* | to[-_]?do | fix[-_]?me | tbd | redacted | masked | hidden | removed | omitted | filtered
-    | (?:sk|pk|gh[a-z]|glpat|xox[a-z]|AKIA)?[-_]?(?:example|sample|dummy|fake|placeholder|test|demo)(?:[-_]?(?:token|key|secret|password|value|only|\d{1,4}))*
+    | (?:sk|pk|gh[a-z]|glpat|xox[a-z]|AKIA)?[-_]?(?:example|sample|dummy|fake|placeholder|test|demo)(?:[-_]?(?:token|key|secret|password|value|only|\d))*
     | .*(?:EXAMPLE|PLACEHOLDER|placeholder|CHANGEME|changeme|your[-_]|YOUR[-_]).*
     | null | none | nil | true | false | yes | no | on | off | undefined | empty | unset | n/a | required | optional | string | str | int | integer | bytes | boolean | any
     | 0+ | 1234?5?6?7?8? | \(.*\)
@@ -20,14 +21,14 @@ _PLACEHOLDER = re.compile(
 )
 _REFERENCE = re.compile(
     r"""(?x)
-    (?:vault|op|aws|gcp|azure|ssm|sm|secret|secrets|env|file|ref|keyring|keychain|sops|kms|doppler|infisical|awssm|gcpsm|akv|consul|arn|projects|system|config|param|resolve):.*
+    .*(?:[Pp]assword|[Pp]wd)=(?:\*|<|\$|\{).* | (?:vault|op|aws|gcp|azure|ssm|sm|secret|secrets|env|file|ref|keyring|keychain|sops|kms|doppler|infisical|awssm|gcpsm|akv|consul|arn|projects|system|config|param|resolve):.*
     | (?:arn|projects|/|\./|\../|~/|[A-Za-z]:\\|https?://|s3://|gs://).*
     | .*(?:\benv\b|ENV\[|environ|getenv|process\.env|secrets\.|os\.|vault|Vault|var\.|local\.|data\.|module\.|self\.|this\.|config\.|settings\.|params\.|request\.|req\.|ctx\.|args\.|options\.|opts\.|creds\.|keyring|getpass|input\(|prompt|valueFrom|secretKeyRef|SecretManager|secretsmanager|keyvault).*
     | [A-Za-z_][\w.]*\(.* | [A-Za-z_]\w*\[.* | [a-z_]+(?:\.[A-Za-z_]+)+
     | .*\.(?:pem|key|crt|cer|p12|pfx|jks|json|ya?ml|toml|txt|env|gpg|enc|py|js|ts|rb|go|java|html?|md|sh|conf|cfg|ini|log|xml|csv|sql)
     """
 )
-_WORDS = re.compile(r"(?:[A-Za-z]?[a-z]*|[A-Z]+)(?:[-_. /:+][A-Za-z]?[a-z]*|[-_. /:+][A-Z]+|[A-Z][a-z]+){0,8}[-_.:]?")
+_WORDS = re.compile(r"(?:[A-Za-z]?[a-z]*|[A-Z]+)(?:[-_. /:+#][A-Za-z]?[a-z]*|[-_. /:+#][A-Z]+|[A-Z][a-z]+){0,8}[-_.:]?")
 _VERSION = re.compile(
     r"[v^~=<>]{0,2}[0-9]+(?:\.[0-9x*]+)+(?:[-+][0-9A-Za-z.-]+)?|[0-9]+(?:ms|s|m|h|d|w|min|days?|hours?|MB|KB|GB|%)?"
 )
@@ -35,7 +36,7 @@ _DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.Z+-]*)?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?|[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}"
 )
 UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_ADDRESS = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?(?:/.*)?")
+_ADDRESS = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+|(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?(?:/.*)?")
 _NAME_NUMBER = re.compile(r"[A-Za-z]+(?:[-_][A-Za-z]+)*[-_]?[0-9]{1,3}|[A-Za-z]+-?[0-9]+(?:-[A-Za-z]+)*|[A-Z]{2,10}-[0-9]+")
 HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 DIGESTS = (32, 40, 56, 64, 96, 128)
@@ -43,7 +44,9 @@ DIGESTS = (32, 40, 56, 64, 96, 128)
 
 def placeholder(value: str) -> bool:
     """Stands for a secret without being one."""
-    return "\ufffc" in value or _PLACEHOLDER.fullmatch(value) is not None
+    if "\ufffc" in value or _PLACEHOLDER.fullmatch(value):
+        return True
+    return "%" in value and _PLACEHOLDER.fullmatch(unquote(value)) is not None
 
 
 def reference(value: str) -> bool:
@@ -67,29 +70,49 @@ def _jumbled(value: str) -> bool:
     return changes >= 3 and changes * 5 > len(value)
 
 
+_CODE = re.compile(
+    r"(?:^|[+;,(){}])[A-Za-z_$][\w$]*\.[a-z]\w*[;,)=+]|![01][,}\]]|null\}|=>|\}[;,]|\|\||&&|[;}][a-z]+[.=({]|[)]\.[a-z]+\(|;[A-Za-z]\w*="
+)
+_ASSIGNMENT = re.compile(r"[A-Za-z]?[a-z_]{2,}=[\w.-]*")
+
+
+def _no_value(value: str) -> bool:
+    """A placeholder, words, a part of a program, another assignment."""
+    return placeholder(value) or words(value) or _CODE.search(value) is not None or _ASSIGNMENT.fullmatch(value) is not None
+
+
 def password(value: str) -> bool:
     """May be a password, given that its name says so."""
-    if not 4 <= len(value) <= 400 or placeholder(value) or words(value):
+    if not 4 <= len(value) <= 400 or value != value.strip() or _no_value(value):
         return False
     return not (reference(value) or _DATE.fullmatch(value) or (_VERSION.fullmatch(value) and len(value) < 6))
 
 
 def random(value: str, least: int = 16) -> bool:
     """A token somebody drew: long, without spaces, of letters and digits."""
-    if len(value) < least or placeholder(value) or reference(value) or words(value):
+    if len(value) < least or value != value.strip() or reference(value) or _no_value(value):
         return False
     digits = sum(c.isdigit() for c in value)
     return bool(digits or _jumbled(value)) and any(c.isalpha() for c in value) and not _DATE.fullmatch(value)
 
 
+_OPAQUE = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
+_PAIR = re.compile(r"[A-Za-z_][\w.-]*=|.*(?:\}\}|;\w+=)|(?:[A-Z]+[a-z]+[0-9]{0,3}){2,}")
+
+
 def spoken(value: str) -> bool:
     """Looks like a password inside a sentence: letters with digits or signs, and nothing that sentences also hold."""
-    if not 6 <= len(value) <= 200 or placeholder(value) or words(value) or reference(value):
+    if not 6 <= len(value) <= 200 or _no_value(value) or UUID.fullmatch(value):
         return False
-    if _VERSION.fullmatch(value) or _DATE.fullmatch(value) or _ADDRESS.fullmatch(value) or UUID.fullmatch(value):
+    value = value.strip("?!*&#")
+    if words(value):
         return False
-    letters = any(c.isalpha() for c in value)
-    return letters and (any(c.isdigit() for c in value) or any(c in "!@#$%^&*+=?~" for c in value))
+    letters, digits = any(c.isalpha() for c in value), any(c.isdigit() for c in value)
+    if _OPAQUE.fullmatch(value) and letters and digits and value.count("/") < 4 and not value.endswith("/"):
+        return True
+    if reference(value) or _VERSION.fullmatch(value) or _DATE.match(value) or _ADDRESS.fullmatch(value) or _PAIR.match(value):
+        return False
+    return letters and (digits or any(c in "!@#$%^&*+=?~" for c in value))
 
 
 def named_thing(value: str) -> bool:

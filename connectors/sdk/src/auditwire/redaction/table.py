@@ -18,10 +18,18 @@ from auditwire.redaction.web import WEB
 _LITERAL = re.compile(r"(?:[A-Za-z0-9_:/+~-]|\\[.+])+")
 
 
+_EXAMPLE = re.compile(r"([xX*.])\1{6,}|0{10,}|EXAMPLE|[Ee]xample|[Yy]our[-_]|YOUR|PLACEHOLDER")
+
+
+def _real(match: re.Match[str]) -> bool:
+    """Not one that documentation shows."""
+    return _EXAMPLE.search(match[0]) is None
+
+
 def _of(token: Token) -> Detector:
     literal = all(_LITERAL.fullmatch(hint) for hint in token.hints)
     hints = tuple(hint.replace("\\", "").lower() for hint in token.hints) if literal else ()
-    return Detector(token.name, hints, token.pattern, rough="|".join(token.hints), exact=True)
+    return Detector(token.name, hints, token.pattern, check=_real, rough="|".join(token.hints), exact=True)
 
 
 DETECTORS: tuple[Detector, ...] = (*KEYS, *map(_of, TOKENS), *WEB, *NAMED, *PROSE, *PERSONAL, *NUMBERS)

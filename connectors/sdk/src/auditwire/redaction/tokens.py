@@ -7,6 +7,7 @@ that a token somebody has cut is found as well.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -18,8 +19,26 @@ class Token(NamedTuple):
     pattern: str
 
 
+_LEFT = r"(?:(?<![A-Za-z0-9])|(?<=[a-z][a-z][a-z])|(?<=ID))"  # a token may be glued to a word
+_PREFIX = re.compile(r"\\b[A-Za-z0-9\[\]-]{2,10}_")
+
+
 def _token(name: str, hints: str, *patterns: str) -> Token:
-    return Token(name, tuple(hints.split()), "|".join(patterns))
+    return Token(name, tuple(_hint(hint) for hint in hints.split()), "|".join(_bounded(pattern) for pattern in patterns))
+
+
+def _hint(hint: str) -> str:
+    if _PREFIX.match(hint):
+        return hint[2:]
+    return rf"(?:\b|_|[a-z]|ID){hint[2:]}" if hint.startswith(r"\b") else hint
+
+
+def _bounded(pattern: str) -> str:
+    if pattern.endswith(r"\b"):
+        pattern = pattern[:-2] + "(?![A-Za-z0-9])"
+    if not pattern.startswith(r"\b"):
+        return pattern
+    return pattern[2:] if _PREFIX.match(pattern) else _LEFT + pattern[2:]
 
 
 W = r"[A-Za-z0-9_-]"  # the alphabet of base64url

@@ -81,7 +81,7 @@ def _header(match: re.Match[str]) -> bool:
 
 
 _AWS = re.compile(r"(?<![A-Za-z0-9/+=_-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])")
-_AWS_NEAR = re.compile(r"A(?:KIA|SIA)[A-Z0-9]{12,}|(?i:aws|secret.{0,3}access|secret_?key)")
+_AWS_NEAR = re.compile(r"A[KS]IA[A-Z0-9]{4}|(?i:aws|secret.{0,3}access|secret_?key)")
 
 
 def _aws_secrets(text: str) -> Iterator[tuple[int, int]]:
@@ -111,8 +111,15 @@ def _long_random(match: re.Match[str]) -> bool:
     return not shapes.placeholder(match["s"])
 
 
+_KEYS = re.compile(
+    r"(?:(?:api|access|secret|auth|private|app|client|sub|subscription|account|service|functions|host|master|shared|x)[_-]?)?key"
+)
+
+
 def _query(match: re.Match[str]) -> bool:
     value, name = match["s"], match["key"].lower()
+    if name.endswith("key") and not _KEYS.fullmatch(name):
+        return False
     if name in ("key", "code", "hash", "auth", "t", "k") and (shapes.digest(value) and name not in ("key", "auth")):
         return False
     return shapes.random(value, 10 if name not in ("code", "key") else 16)
@@ -131,7 +138,7 @@ WEB: tuple[Detector, ...] = (
         ("secret", "session"),
         rf"(?i:secret_?(?:access_?)?key|session_?token)[\"'\]]{{0,3}}{_IS}(?P<s>[A-Za-z0-9/+]{{40,}}={{0,2}})",
     ),
-    Detector("aws_secret_key", (), finder=_aws_secrets, rough=r"A[KS]IA[A-Z0-9]{8}|(?i:aws|secret.{0,3}access|secret_?key)"),
+    Detector("aws_secret_key", (), finder=_aws_secrets, rough=r"A[KS]IA[A-Z0-9]{4}|(?i:aws|secret.{0,3}access|secret_?key)"),
     Detector(
         "azure_key",
         (),
@@ -149,7 +156,7 @@ WEB: tuple[Detector, ...] = (
     Detector(
         "url_password",
         ("%3a%2f%2f",),
-        r"(?i:%3A%2F%2F)[^\s/?#:@\"'<>%]{0,100}(?::|%3[Aa])(?P<s>[^\s/\"'<>`@]{1,300})(?:%40|@)",
+        r"(?i:%3A%2F%2F)[^\s/?#:@\"'<>%]{0,100}(?::|%3[Aa])(?P<s>[^\s/\"'<>`@]{1,300}?)(?:%40|@)(?=(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+(?:%|/|[:?\s\"'&]|\Z))",
         check=_password_of_url,
     ),
     Detector(
