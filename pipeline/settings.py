@@ -24,6 +24,7 @@ OTHER_NAMES = frozenset(
         "TENANT",
         "TRANSPORT",
         "MODE",
+        "REDACT",
         "SPOOL_DIR",
         "SPOOL_KEY",
         "SPOOL_MAX_BYTES",

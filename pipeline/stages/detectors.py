@@ -23,6 +23,7 @@ _LITERAL = re.compile(r"[A-Za-z0-9_:/-]+")
 DISGUISES = (
     r"\\[ux][0-9A-Fa-f]",
     r"\\\\\\+r?n|\\\r?\n",
+    r"\\/",
     r"\x1b\[",
     f"[{INVISIBLE}{SPACES}{DASHES}]",
     r"&(?:#|quot;|amp;|lt;|gt;|apos;)",

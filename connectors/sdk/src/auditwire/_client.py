@@ -48,8 +48,9 @@ class AuditClient:
     once, but for at most ``max_block`` seconds while the local queue is full, and drops the event then, counted; *blocking*
     returns when Kafka has the event, within ``deadline`` seconds; *spooled* returns when it is on the disk, in ``spool``.
     ``on_error`` hears of every event that Kafka did not store, mostly from another thread. ``heartbeat``: seconds between the
-    producer's own events, 0 for none; None is 60 with KafkaTransport, else 0. ``clock`` (microseconds since 1970) and
-    ``new_id`` are for tests. Raises ConfigurationError, and with ``spool`` SpoolBusyError, SpoolError.
+    producer's own events, 0 for none; None is 60 with KafkaTransport, else 0. ``redact``: secrets in every text and personal data
+    in content are masked as the processor does, in the caller's thread, before anything is encoded, spooled or printed. ``clock``
+    (microseconds since 1970) and ``new_id`` are for tests. Raises ConfigurationError; with ``spool`` SpoolBusyError, SpoolError.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class AuditClient:
         spool: SpoolFolder | None = None,
         heartbeat: float | None = None,
         on_error: OnError | None = None,
+        redact: bool = False,
         clock: Callable[[], int] = now,
         new_id: Callable[[], str] = new_event_id,
         control: Control = _SAFE,
@@ -79,6 +81,7 @@ class AuditClient:
         self._clock = clock
         self._new_id = new_id
         self._control = control
+        self._masked = _masking() if redact else None
         if heartbeat is None:
             heartbeat = _HEARTBEAT if isinstance(transport, KafkaTransport) else 0.0
         self._speaker = Speaker(service, heartbeat, clock, new_id)
@@ -97,7 +100,7 @@ class AuditClient:
         Asks the schema registry once before it returns. Raises ConfigurationError, RegistryError.
         """
         settings = _settings.load(os.environ if env is None else env)
-        given = {"tenant": settings.tenant, "mode": settings.mode, "spool": settings.spool, **options}
+        given = {"tenant": settings.tenant, "mode": settings.mode, "spool": settings.spool, "redact": settings.redact, **options}
         return cls(settings.transport(), service=service, **given)
 
     @classmethod
@@ -206,7 +209,7 @@ class AuditClient:
         if way is None:
             _modes.checked(chosen)
             raise no_spool()
-        head, tail = fitting_parts(full, observed_at, chosen)
+        head, tail = fitting_parts(full, observed_at, chosen, self._masked)
         return way, head, tail, Receipt(full.tenant_id, full.event_id, observed_at, self._why, self._book.settled)
 
     def _filled(self, event: AuditEvent, observed_at: int) -> AuditEvent:
@@ -277,6 +280,12 @@ class AuditClient:
         self._transport.after_fork()
         if self._control.new_identity_after_fork:
             self._reset()
+
+
+def _masking() -> Callable[[AuditEvent], AuditEvent]:
+    from auditwire._redact import Redactor  # its patterns take a moment to compile
+
+    return Redactor().masked
 
 
 _clients: weakref.WeakSet[AuditClient] = weakref.WeakSet()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from auditwire._errors import EventTooLargeError
 from auditwire._event import CONTENT, KINDS, AuditEvent, encode_parts
@@ -14,16 +14,33 @@ ITEMS = 256
 _LISTS = ("delegation_chain", "tools_offered", "attributes", "truncated_fields")
 _NEVER_CUT = ("event_id", "tenant_id")  # half an identity is another identity
 _NOTE = 64  # bytes that naming one more cut may add
+_MASK = 32  # bytes that masking the end of a text may add
 
 Cell = tuple[str, int | None]  # a field, or one item of a list field
 
 
-def fitting_parts(event: AuditEvent, observed_at: int | None, audit_mode: str = "") -> tuple[bytes, bytes]:
-    """`encode_parts` of the event, cut to the limits where it must be. Raises InvalidEventError, EventTooLargeError."""
-    head, tail = encode_parts(event, observed_at, audit_mode)
-    if len(head) + len(tail) <= FIELD_BYTES and not any(len(getattr(event, name)) > ITEMS for name in _LISTS):
-        return head, tail
-    return encode_parts(within_limits(event), observed_at, audit_mode)
+def fitting_parts(
+    event: AuditEvent, observed_at: int | None, audit_mode: str = "", masked: Callable[[AuditEvent], AuditEvent] | None = None
+) -> tuple[bytes, bytes]:
+    """`encode_parts` of the event, cut to the limits where it must be, then ``masked``.
+
+    What masks make too long is cut and masked again, so that the processor neither cuts nor finds anything. Raises
+    InvalidEventError, EventTooLargeError.
+    """
+    parts = encode_parts(event, observed_at, audit_mode)
+    if not _fits(event, parts):
+        event = within_limits(event)
+        parts = encode_parts(event, observed_at, audit_mode)
+    after = event if masked is None else masked(event)
+    if masked is None or after is event:
+        return parts
+    parts = encode_parts(after, observed_at, audit_mode)
+    return parts if _fits(after, parts) else encode_parts(masked(_cut(after, _MASK)), observed_at, audit_mode)
+
+
+def _fits(event: AuditEvent, parts: tuple[bytes, bytes]) -> bool:
+    """Whether it surely keeps the limits: an event no larger than a field may be does, but for long lists."""
+    return sum(map(len, parts)) <= FIELD_BYTES and not any(len(getattr(event, name)) > ITEMS for name in _LISTS)
 
 
 def within_limits(event: AuditEvent) -> AuditEvent:
@@ -34,12 +51,14 @@ def within_limits(event: AuditEvent) -> AuditEvent:
     attributes) and ``name[]=items`` for a list, each with the length before the cut; `content_length` is set where nobody did.
     Raises InvalidEventError for wrong values, EventTooLargeError where cutting content is not enough.
     """
-    size = sum(map(len, encode_parts(event, 0)))
-    if size <= FIELD_BYTES and not any(len(getattr(event, name)) > ITEMS for name in _LISTS):
-        return event
-    cut = _Cut(event)
+    return event if _fits(event, encode_parts(event, 0)) else _cut(event)
+
+
+def _cut(event: AuditEvent, room: int = 0) -> AuditEvent:
+    """A copy within the limits. ``room``: bytes that a text that is cut may grow afterwards; what was cut is not named again."""
+    cut = _Cut(event, room)
     cut.lists()
-    cut.cells(FIELD_BYTES)
+    cut.cells()
     cut.total()
     return cut.event
 
@@ -47,9 +66,11 @@ def within_limits(event: AuditEvent) -> AuditEvent:
 class _Cut:
     """An event being cut, with the true lengths of what was cut so far."""
 
-    def __init__(self, event: AuditEvent) -> None:
+    def __init__(self, event: AuditEvent, room: int) -> None:
         self.event = event.copy()
+        self.room = room
         self.given = list(event.truncated_fields)
+        self.named = {mark.partition("=")[0] for mark in self.given} if room else set()
         self.true: dict[str, int] = {}
         longest = max(_bytes(text) for (name, _), text in _cells(event) if name in CONTENT)
         self.longest = longest
@@ -62,13 +83,14 @@ class _Cut:
                 kept = list(value.items())[:ITEMS] if name == "attributes" else value[:ITEMS]
                 setattr(self.event, name, dict(kept) if name == "attributes" else kept)
 
-    def cells(self, limit: int) -> None:
-        """Every text at most ``limit`` bytes; keys of attributes as well."""
+    def cells(self) -> None:
+        """Every text at most FIELD_BYTES; keys of attributes as well."""
+        limit = FIELD_BYTES
         for cell, text in list(_cells(self.event)):
             if len(text) * 4 > limit and _bytes(text) > limit:
-                self.one(cell, text, limit)
+                self.one(cell, text, limit - self.room)
         if any(len(key) * 4 > limit and _bytes(key) > limit for key in self.event.attributes):
-            self.keys(limit)
+            self.keys(limit - self.room)
         self.note()
 
     def keys(self, limit: int) -> None:
@@ -106,7 +128,7 @@ class _Cut:
         sizes = sorted((_bytes(t) for _, t in content), reverse=True)
         excess = self.size() - EVENT_BYTES + _RESERVED
         if excess > 0:
-            level = _level(sizes, excess + _NOTE)
+            level = _level(sizes, excess + _NOTE + ITEMS * self.room)
             for cell, text in content:
                 if _bytes(text) > level:
                     self.one(cell, text, level)
@@ -120,7 +142,7 @@ class _Cut:
         return sum(map(len, encode_parts(self.event, 0)))
 
     def note(self) -> None:
-        notes = [*self.given, *(f"{where}={length}" for where, length in self.true.items())]
+        notes = [*self.given, *(f"{where}={length}" for where, length in self.true.items() if where not in self.named)]
         self.event.truncated_fields = notes if len(notes) <= ITEMS else [*notes[: ITEMS - 1], f"truncated_fields[]={len(notes)}"]
         if self.event.content_length is None and self.true:
             self.event.content_length = self.longest

@@ -26,6 +26,7 @@ NAMES = (
     "AUDITWIRE_NAMESPACE",
     "AUDITWIRE_TENANT",
     "AUDITWIRE_MODE",
+    "AUDITWIRE_REDACT",
     "AUDITWIRE_SPOOL_DIR",
     "AUDITWIRE_SPOOL_KEY",
     "AUDITWIRE_SPOOL_MAX_BYTES",
@@ -74,6 +75,7 @@ class Settings:
     tenant: str
     mode: Mode | dict[str, Mode]
     spool: SpoolFolder | None
+    redact: bool
 
     def __repr__(self) -> str:
         return f"Settings(bootstrap={self.bootstrap!r}, username={self.username!r}, namespace={self.namespace!r})"
@@ -120,7 +122,14 @@ def load(env: Mapping[str, str]) -> Settings:
         tenant=env.get("AUDITWIRE_TENANT", ""),
         mode=_modes.parse(env.get("AUDITWIRE_MODE") or _modes.DEFAULT),
         spool=None if printed else _spool(env),
+        redact=_redact(env.get("AUDITWIRE_REDACT") or "false"),
     )
+
+
+def _redact(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ConfigurationError("AUDITWIRE_REDACT must be true or false (the default): correct it")
+    return text == "true"
 
 
 def _spool(env: Mapping[str, str]) -> SpoolFolder | None:

@@ -53,7 +53,7 @@ TOKENS: tuple[Token, ...] = (
     _token("gcp_api_key", "AIza", rf"AIza{W}{{35}}"),
     _token("gcp_oauth", r"ya29\. GOCSPX- \b1//0", rf"ya29\.{W}{{20,}}(?:\.{W}+)*", rf"GOCSPX-{W}{{20,}}", rf"\b1//0{W}{{30,}}"),
     _token("azure_client_secret", "Q~", r"\b[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}"),
-    _token("azure_key", r"\+ASt ACDb AzFu", rf"{B}{{76}}(?:\+ASt|ACDb){B}{{5,6}}={{0,2}}", rf"{W}{{44,}}AzFu{W}{{6,}}={{0,2}}"),
+    _token("azure_key", r"\+ASt ACDb AzFu", rf"{B}{{76}}(?:\+ASt|ACDb){B}{{5,6}}={{0,2}}", rf"{W}{{44,80}}AzFu{W}{{6,}}={{0,2}}"),
     _token("alibaba_key", r"\bLTAI", rf"\bLTAI{A}{{16,24}}\b"),
     _token("tencent_key", r"\bAKID", rf"\bAKID{A}{{32}}\b"),
     _token("yandex_key", r"\bAQVN \bYCAJE \by0_", rf"\bAQVN{W}{{35,38}}", rf"\bYCAJE{W}{{20}}", rf"\by0_{W}{{50,}}"),
