@@ -140,6 +140,8 @@ _ACCOUNTS = "|".join(
 )
 _IBAN = rf"(?i){_LEFT}(?:{_ACCOUNTS})(?![A-Za-z0-9])"
 
+_ROUGH_IBAN = rf"(?i:(?:\b|_|[a-z]{{3}}|ID)(?:{'|'.join(IBAN_LENGTHS)})[0-9]{{2}}[ .-]{{0,2}}[A-Z0-9][ .-]{{0,2}}[A-Z0-9])"
+
 
 def _iban(match: re.Match[str]) -> bool:
     return mod97(re.sub("[^A-Z0-9]", "", match[0].upper()))
@@ -335,7 +337,7 @@ NUMBERS: tuple[Detector, ...] = (
         (),
         _IBAN,
         check=_iban,
-        rough=r"[A-Za-z]{2}[0-9]{2}[ .-]{0,2}[A-Za-z0-9][ .-]{0,2}[A-Za-z0-9][ .-]{0,2}[A-Za-z0-9][ .-]{0,2}[A-Za-z0-9]",
+        rough=_ROUGH_IBAN,
         personal=True,
     ),
     Detector("national_id", (), _CANDIDATE, check=_national, rough=_ROUGH_ID, personal=True),

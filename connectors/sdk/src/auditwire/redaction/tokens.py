@@ -144,7 +144,7 @@ TOKENS: tuple[Token, ...] = (
     _token("sendgrid_key", "SG.", rf"\bSG\.{W}{{16,32}}\.{W}{{16,64}}"),
     _token(
         "mailgun_key",
-        r"\bkey-[0-9a-f]{8} -[0-9a-f]{8}\b",
+        r"\bkey-[0-9a-f]{8} [0-9a-f]{9}-[0-9a-f]{5}",
         rf"\bkey-{H}{{32}}\b",
         rf"\b{H}{{32}}-{H}{{8}}-{H}{{8}}\b",
     ),

@@ -103,6 +103,7 @@ def _decoded(match: re.Match[str]) -> str:
         return match[0]
 
 
+_ASCII_TELLS = re.compile(r"[\\\x1b&]")
 _TELLS = re.compile(rf"[\\\x1b&{INVISIBLE}{SPACES}{DASHES}]")
 
 
@@ -111,7 +112,7 @@ def readable(text: str) -> View:
     view = View(text)
     if "[REDACTED:" in text:
         view = view.changed(MASK, lambda _: _MASKED)
-    if not _TELLS.search(text):
+    if not (_ASCII_TELLS if text.isascii() else _TELLS).search(text):
         return view
     view = view.changed(_ODD, _seen)
     for _ in range(DEPTH):
