@@ -50,7 +50,7 @@ def exports(env: Mapping[str, str]) -> str:
 
 def write_files(directory: Path, env: Mapping[str, str], looker_in: Mapping[str, str]) -> None:
     """`env` for lookers-in; `operator.env` for the tools of `auditwired`; `scrape.json` for Prometheus. All of mode 0600."""
-    tools = (settings.Operator, settings.Rebuild, settings.Migrate, settings.Reference, settings.Rules, settings.RetentionRuns)
+    tools = (model for name, model in settings.ALL.items() if name not in settings.PARTS)
     names = {n for model in tools for n in settings.names_of(model)}
     state.private(directory / "env", exports(looker_in))
     state.private(directory / "operator.env", exports({n: v for n, v in env.items() if n in names}))

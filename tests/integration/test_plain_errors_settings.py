@@ -23,6 +23,8 @@ ARGUMENTS = {
     ],
     "rebuild": [["clickhouse"], ["archive", "--partition", "0", "--since", "0", "--until", "9"]],
     "offsets": [["show"], ["set", "--group", "processor", "--partition", "0", "--to", "0"]],
+    "explain": [["0f8fad5b-d9cb-469f-a165-70867728950e", "--tenant", "demo"]],
+    "redact": [],  # reads no settings
     "token": [],  # reads no settings
     "archive-sql": [],  # prints a statement for others to run
 }

@@ -118,8 +118,8 @@ def test_files_for_people_are_private_and_complete(supervised: Supervised) -> No
             assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} < found.keys()
             assert len([n for n in found if n.startswith("AUDITWIRE_")]) == 17
         else:
-            for model in (settings.Operator, settings.Migrate):
-                settings.load(model, found)
+            for tool in settings.ALL.keys() - settings.PARTS.keys():
+                settings.load(settings.ALL[tool], found)
 
 
 def test_some_servers_of_ones_own_are_refused() -> None:
