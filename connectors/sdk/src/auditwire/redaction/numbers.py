@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from auditwire.redaction.detector import Detector
 
-_LEFT = r"(?:(?<![A-Za-z0-9])|(?<=[a-z][a-z][a-z])|(?<=ID))"  # a number may be glued to a word
-_ROUGH_CARD = r"(?:\b|_|[a-z]{3}|ID)[0-9](?:[ .-]{0,2}[0-9]){13}"
+_LEFT = r"(?:(?<![A-Za-z0-9])|(?<=[a-z][a-z][a-z])|(?<=ID)|(?<=[^A-Za-z0-9]x))"  # a number may be glued to a word
+_ROUGH_CARD = r"(?:\b|_|[a-z]{3}|ID|x)[0-9](?:[ .-]{0,2}[0-9]){13}"
 _ROUGH_ABROAD = r"\+ ?[(]?[0-9]|00[1-9]"
 _ROUGH_PHONE = r"(?i:phone|tel|mobil|cell|handy|fax|call|sms|whatsapp|number|hotline|ring|dial|anruf|nummer|reich|wahl|portable|joindre|vil|llam|chiam|bel|kom|zadz|numer|ara|gsm|電話|携帯|电话|手机|联系|致电|連絡|msisdn|contact|kontakt)|[(][2-9][0-9]{2}[)]"
 _ROUGH_ID = (
-    r"(?:\b|_|[a-z]{3}|ID)[0-9](?:[ ./+-]?[0-9]){7}|(?:\b|_|[a-z]{3}|ID)[A-Z]{6} ?[0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID)[A-Z]{3} [A-Z]{3} [0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID)[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"
-    r"|(?:\b|_|[a-z]{3}|ID)[XYZ]-?[0-9]{7}|(?:\b|_|[a-z]{3}|ID)[0-9]{6}[-+A-Y][0-9]{3}|(?:\b|_|[a-z]{3}|ID)[12] ?[0-9]{2} ?[0-9]{2} ?2[AB]|(?:\b|_|[a-z]{3}|ID)[0-9]{7}[A-W]"
+    r"(?:\b|_|[a-z]{3}|ID|x)[0-9](?:[ ./+-]?[0-9]){7}|(?:\b|_|[a-z]{3}|ID)[A-Z]{6} ?[0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID)[A-Z]{3} [A-Z]{3} [0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID)[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"
+    r"|(?:\b|_|[a-z]{3}|ID)[XYZ][ -]?[0-9]{7}|(?:\b|_|[a-z]{3}|ID|x)[0-9]{6}[-+A-Y][0-9]{3}|(?:\b|_|[a-z]{3}|ID)[12] ?[0-9]{2} ?[0-9]{2} ?2[AB]|(?:\b|_|[a-z]{3}|ID)[0-9]{7}[A-W]"
 )
 
 
@@ -236,7 +236,7 @@ def _id(form: str, module: str, names: str, alone: str = "") -> Id:
     return Id(re.compile(form), module, re.compile(rf"(?i)(?:{names})"), re.compile(alone) if alone else None)
 
 
-_PERSON = r"national[ _-]?id|identity|personal[ _-]?(?:id|number|code)|\bid[ _-]?(?:number|no|card)|tax[ _-]?id|\btin\b|citizen|\bssn\b|identification"
+_PERSON = r"national[ _-]?(?:id|num|no)|identity|personal[ _-]?(?:id|number|code)|\bid[ _-]?(?:number|no|card)|tax[ _-]?id|\btin\b|citizen|\bssn\b|identification"
 IDS: tuple[Id, ...] = (
     _id(
         r"[0-9]{3}-[0-9]{2}-[0-9]{4}|[0-9]{9}|[0-9]{3} [0-9]{2} [0-9]{4}",
@@ -266,7 +266,7 @@ IDS: tuple[Id, ...] = (
     _id(
         r"[0-9]{2}[. ]?[0-9]{2}[. ]?[0-9]{2}[- ]?[0-9]{3}[. ]?[0-9]{2}",
         "be.nn",
-        rf"rijksregister|registre|\brrn|\bnn\b|niss|insz|{_PERSON}",
+        rf"rijksregister|registre|\brrn|nrn|\bnn\b|niss|insz|{_PERSON}",
         r"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}",
     ),
     _id(r"[0-9]{11}", "pl.pesel", rf"pesel|{_PERSON}"),
@@ -303,8 +303,8 @@ IDS: tuple[Id, ...] = (
 _CANDIDATE = (
     _LEFT
     + r"(?<![0-9][.:])(?:[A-Z]{6} ?[0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]|[A-Z]{3} [A-Z]{3} [0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} [A-Z][0-9LMNP-V]{3}[A-Z]"
-    r"|[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]|[XYZ]-?[0-9]{7}-?[A-Z]|[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Y]|[12] ?[0-9]{2} ?[0-9]{2} ?2[AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"
-    r"|[0-9]{7}[A-W][A-IW]?|[0-9](?:[ ./+-]?[0-9]){7,17}(?:-?[A-Za-z])?)(?![A-Za-z0-9]|[.:-][0-9])"
+    r"|[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]|[XYZ][ -]?[0-9]{7}[ -]?[A-Z]|[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Y]|[12] ?[0-9]{2} ?[0-9]{2} ?2[AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"
+    r"|[0-9]{7}[A-W][A-IW]?|[0-9](?:[ ./+-]?[0-9]){7,17}(?:-?[A-Za-z]|[ ][A-Z])?)(?![A-Za-z0-9]|[.:-][0-9])"
 )
 
 
@@ -318,14 +318,16 @@ def _resident(number: str) -> bool:
 def _national(match: re.Match[str]) -> bool:
     value, text = match[0], match.string
     before = text[max(0, match.start() - 60) : match.start()]
+    bare = re.sub("[ ./-]", "", value)
     for one in IDS:
-        if not one.form.fullmatch(value):
+        if not (one.form.fullmatch(value) or one.form.fullmatch(bare)):
             continue
         if not (one.alone and one.alone.fullmatch(value)) and not one.names.search(before):
             continue
-        if not one.module or (one.module == "cn.ric" and _resident(value.replace(" ", ""))):
+        if not one.module or (one.module == "cn.ric" and _resident(bare)):
             return True
-        if importlib.import_module(f"stdnum.{one.module}").is_valid(value):
+        module = importlib.import_module(f"stdnum.{one.module}")
+        if module.is_valid(value) or module.is_valid(bare):
             return True
     return False
 
