@@ -85,17 +85,25 @@ def _read(line: bytes, rest: Any) -> dict[str, Any] | None:
 def _own(path: Path) -> Sequence[Detector]:
     """The detectors among the documents of a folder or a file. Raises LineError with all that is wrong."""
     from pipeline.reference import source
+    from pipeline.rules.check import SHAPES
     from pipeline.rules.model import KINDS
     from pipeline.rules.patterns import Unusable
     from pipeline.stages.own import own
 
+    if not path.exists():
+        raise LineError(f"{path} is not there: give --rules a folder of rule documents, or one of its files")
+    if path.is_file() and path.suffix not in (".yaml", ".yml"):
+        raise LineError(f"{path} does not end in .yaml or .yml: nothing else is read as rule documents, so rename it")
     documents, problems = source.read(path.parent if path.is_file() else path, KINDS)
     if path.is_file():
         documents = [document for document in documents if document.file == path.name]
         problems = [problem for problem in problems if problem.file == path.name]
     wrong, found = [str(problem) for problem in problems], list[Detector]()
-    for document in (one for one in documents if one.kind == "detector"):
+    for document in (one for one in documents if one.kind == "detector" or one.kind not in KINDS):
         content = document.content
+        if shape := [str(problem) for problem in SHAPES.problems(document)]:
+            wrong += shape
+            continue
         try:
             found.append(own(str(content.get("name", "")), str(content.get("pattern", "")), content.get("personal") is True))
         except Unusable as exc:

@@ -60,7 +60,7 @@ def name_of(kind: str, content: Mapping[str, Any]) -> str:
     """The document's name for people."""
     server = f"{content['server']}/" if content.get("server") else ""
     tenant = f" (tenant {content['tenant']})" if content.get("tenant") else ""
-    return f"{kind} {server}{content.get('id') or content.get('name') or '?'}{tenant}"
+    return f"{kind or 'document'} {server}{content.get('id') or content.get('name') or '?'}{tenant}"
 
 
 def read(folder: Path, kinds: Sequence[str] = KINDS) -> tuple[list[Document], list[Problem]]:

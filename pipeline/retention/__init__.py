@@ -18,8 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--json", action="store_true", help="print it as JSON")
     one = sub.add_parser("run", help="delete what a plan says is due; without --plan only finish what was begun")
     one.add_argument("--plan", metavar="ID", help="what `plan` printed; refused where anything of it has changed since")
-    one.add_argument("--by", metavar="NAME", help="who decides it: kept in the certificate and in the audit event")
-    one.add_argument("--reason", metavar="TEXT", help="why: kept there too")
+    one.add_argument(
+        "--by", type=_one_line, metavar="NAME", help="who decides it: kept in the certificate and in the audit event"
+    )
+    one.add_argument("--reason", type=_one_line, metavar="TEXT", help="why: kept there too")
     sub.add_parser("extend", help="lock archived objects until the end of their class and month where that is later")
     one = sub.add_parser("verify", help="check a certificate: its signature, and what it says")
     one.add_argument("file", type=Path, help="certificate.json out of the archive bucket")
@@ -33,3 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.retention import command
 
     return command.run(args)
+
+
+def _one_line(text: str) -> str:
+    if text.isprintable():
+        return text
+    # jq before 1.7 writes U+007F in another form than the signed bytes have it
+    raise argparse.ArgumentTypeError("it has a line end or a control character: write it in one line of plain text")

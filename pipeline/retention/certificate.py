@@ -129,7 +129,8 @@ class PublicKeys:
         except InvalidSignature:
             raise CertificateError("its signature is not that of its document: it was altered, or is a forgery") from None
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise CertificateError(f"it is no signed document of this release ({type(exc).__name__})") from None
+            said = f"it is no signed document of this release ({type(exc).__name__}): give the file as it is in the bucket"
+            raise CertificateError(said) from None
 
 
 class SigningKey:

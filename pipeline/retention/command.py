@@ -112,6 +112,8 @@ def _verify(file: Path, keys: str) -> int:
         found = PublicKeys.of(known).opened(file.read_bytes())
     except OSError as exc:
         raise CertificateError(f"{exc.filename} cannot be read: {exc.strerror}") from exc
+    except CertificateError as exc:
+        raise CertificateError(f"{file}: {exc}") from None
     if found.completed is None:
         raise CertificateError(f"{file} is an intent, no certificate: it says what was decided, not that it was done")
     print(

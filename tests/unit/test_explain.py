@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from connectors import avro
+from pipeline import explain
 from pipeline.explain.core import DEFAULT, Stored, covering, explained, lines
 from pipeline.retention.lengths import Term
 from pipeline.rules.decide import Rules
@@ -81,3 +84,19 @@ def test_what_may_have_deleted_it_is_no_older_than_its_id() -> None:
     assert [one["month"] for one in covering(months, v7, None)] == ["2026-03", "2026-04"]
     assert len(covering(months, "0190c0de-7a31-4b52-9c1d-3f2a6b7e8d90", None)) == 3, "another version has no time"
     assert [one["month"] for one in covering(months, v7, "2025-12")] == ["2025-12"], "who knows better says so"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["xyz"], "xyz is no UUID: write it as the column event_id has it"),
+        (["0190c0de-7a31-4b52-9c1d-3f2a6b7e8d90", "--month", "2026-13"], "2026-13 is no month: write it like 2026-03"),
+        (["0190c0de-7a31-4b52-9c1d-3f2a6b7e8d90", "--month", "march"], "march is no month"),
+    ],
+)
+def test_what_is_no_id_and_no_month_is_refused(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    explain.add_arguments(parser)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([*words, "--tenant", "demo"])
+    assert says in capsys.readouterr().err

@@ -70,6 +70,29 @@ def test_detectors_of_rule_documents_search_too(monkeypatch: pytest.MonkeyPatch,
     assert "own.yaml:3" in said and "look-around" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "own.yaml",
+            "kind: detector\nname: badge\npatern: EMP\n",
+            "own.yaml:3: detector badge: patern: detector has no such field",
+        ),
+        ("own.yaml", "kind: detektor\nname: badge\npattern: EMP\n", "own.yaml:1: detektor badge: kind: 'detektor' is no kind"),
+        ("own.txt", "kind: detector\nname: badge\npattern: EMP\n", "own.txt does not end in .yaml or .yml"),
+        ("", "", "own.yaml is not there"),
+    ],
+)
+def test_detectors_that_would_not_search_are_refused(
+    name: str, text: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    if name:
+        (tmp_path / name).write_text(text)
+    code, found, said = answers('{"id": 1, "text": "EMP"}', monkeypatch, capsys, tmp_path / (name or "own.yaml"))
+    assert (code, found) == (2, [])
+    assert says in said
+
+
 def test_a_detector_of_ones_own_works_in_columns_as_it_does_alone() -> None:
     badge = own("badge", "(?i:emp)-[0-9]{4}", personal=True)
     texts = ["a EMP-1234 b emp-99998", "é🙂emp-1234", "none", r"{\"k\": \"\u0065mp-1234\"}", "nul \0 emp-1234"]

@@ -56,7 +56,10 @@ CASES = {
         "\n\nkind: tol\nname: x\n",
         "x.yaml:3: tol x: kind: 'tol' is no kind (did you mean tool?): write kind: and one of",
     ),
-    "no kind": ("name: x\n", "x.yaml:1:  x: kind is missing: write kind: and one of tenant, agent, tool, source, control"),
+    "no kind": (
+        "name: x\n",
+        "x.yaml:1: document x: kind is missing: write kind: and one of tenant, agent, tool, source, control",
+    ),
     "no document": ("- a\n- b\n", "x.yaml:1: a document is fields with values, beginning with kind:"),
     "missing field": (
         "kind: tool\nname: run_sql\nrisk_tier: high\n",

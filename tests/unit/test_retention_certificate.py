@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline import retention
 from pipeline.retention.certificate import (
     CertificateError,
     Deletion,
@@ -89,3 +92,22 @@ def test_the_document_reads_alone() -> None:
     assert document["rule"] == {"revision": 7, "sha256": "ab" * 32, "months": 24, "ends_at": "2028-04-01T00:00:00Z"}
     assert document["removed"][0]["checksum"] == "ffffffffffffffff"
     assert document["completed_at"] == "2028-05-01T12:30:01.250000Z"
+
+
+@pytest.mark.parametrize("reason", ["two\nlines", "\x7f", "a\x00"])
+def test_a_reason_is_one_line_of_plain_text(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    retention.add_arguments(parser)
+    words = ["run", "--plan", "0123456789abcdef", "--by", "ana@example.com", "--reason"]
+    assert parser.parse_args([*words, INTENT.reason]).reason == INTENT.reason
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([*words, reason])
+    assert "write it in one line of plain text" in capsys.readouterr().err
+
+
+def test_verify_names_the_file_that_is_no_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "certificate.json"
+    file.write_text("{}")
+    asked = argparse.Namespace(action="verify", file=file, public_keys=public_text(KEY.public))
+    assert retention.run(asked) == 1
+    assert f"{file}: it is no signed document" in capsys.readouterr().err
