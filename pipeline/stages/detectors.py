@@ -16,9 +16,10 @@ from auditwire.redaction import DETECTORS, Detector, revision_of
 from auditwire.redaction.views import DASHES, INVISIBLE, SPACES
 from pipeline.batch import Indices
 
-__all__ = ["DETECTORS", "RULES_REVISION", "Detector", "chosen", "filter_of", "revision_of"]
+__all__ = ["DETECTORS", "RULES_REVISION", "Detector", "chosen", "filter_of", "filter_of_columns", "revision_of"]
 
 GROUP = 16  # detectors that are asked about together first
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)  # a list of characters is one
 _LITERAL = re.compile(r"[A-Za-z0-9_:/-]+")
 # What may hide a secret from the patterns: a text with one of these is always looked at.
 DISGUISES = (
@@ -36,6 +37,16 @@ DISGUISES = (
 def filter_of(detectors: tuple[Detector, ...]) -> str:
     """A pattern for RE2 that matches every text in which a detector finds something, or in which something may be hidden."""
     return "|".join([_union([replace(one, rough=_loose(one)) for one in detectors]), *DISGUISES])
+
+
+@lru_cache(8)
+def filter_of_columns(detectors: tuple[Detector, ...]) -> str:
+    """The same for columns as one string each, where a value may begin or end in the middle of a word or line."""
+    return "|".join([_union([replace(one, rough=_anywhere(_loose(one))) for one in detectors]), *DISGUISES])
+
+
+def _anywhere(pattern: str) -> str:
+    return "".join("(?:)" if token in (r"\b", "^", "$") else token for token in _TOKEN.findall(pattern))
 
 
 def _loose(detector: Detector) -> str:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from auditwire.redaction import redacted, spans
 from pipeline.batch import Batch, Indices
-from pipeline.stages.detectors import DETECTORS, Detector, chosen, filter_of
+from pipeline.stages.detectors import DETECTORS, Detector, chosen, filter_of, filter_of_columns
 from pipeline.stages.texts import Text, texts, with_texts
 from schemas import event_fields, fields_of_class
 
@@ -53,7 +53,7 @@ def redact(batch: Batch, detectors: tuple[Detector, ...] = DETECTORS) -> tuple[B
 
 def _changes(group: list[Text], detectors: tuple[Detector, ...], cuts: Cuts) -> list[_Change]:
     """What the detectors change in these texts: whole columns are searched first, then the rows of suspect columns."""
-    suspects = _suspects(group, filter_of(detectors), cuts)
+    suspects = _suspects(group, filter_of_columns(detectors), cuts)
     if not suspects:
         return []
     values = pa.concat_arrays([text.values.cast(pa.large_string()) for text in suspects])

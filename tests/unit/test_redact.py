@@ -6,13 +6,16 @@ import json
 import time
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.batch import Batch
 from pipeline.stages import redact, validate
-from pipeline.stages.detectors import DETECTORS
+from pipeline.stages.detectors import DETECTORS, filter_of_columns
+from pipeline.stages.own import own
 from pipeline.stages.redact import IDENTITY
 from schemas import event_schema, fields_of_class
 from tests.unit.batches import NOW_US, batch_of, column, prompts
@@ -87,6 +90,24 @@ def test_clean_columns_are_shared_not_copied() -> None:
 def _address(batch: Batch, name: str) -> int:
     buffer = batch.column(name).buffers()[-1]
     return buffer.address if buffer else 0
+
+
+@pytest.mark.parametrize("before", ["A", "9", "x", "_"])
+def test_a_finding_is_seen_in_a_column_whatever_stands_in_the_values_around_it(before: str) -> None:
+    for kind in {finding.kind for finding in FINDINGS}:
+        texts = [finding.text for finding in FINDINGS if finding.kind == kind]
+        columns = pa.array([before + text + before for text in texts])
+        pattern = filter_of_columns(tuple(detector for detector in DETECTORS if detector.name == kind))
+        assert pc.all(pc.match_substring_regex(columns, pattern=pattern)).as_py(), kind
+
+
+def test_values_are_searched_each_by_itself() -> None:
+    card, mine = "6011111111111117", own("ticket", "^T-[0-9]+$")
+    after, _ = redact(
+        batch_of({"prompt": "A", "response": "x"}, {"prompt": card, "response": "T-5"}, {"prompt": "9"}), (*DETECTORS, mine)
+    )
+    assert column(after, "prompt") == ["A", "[REDACTED:card_number]", "9"]
+    assert column(after, "response") == ["x", "[REDACTED:ticket]", ""]
 
 
 def test_empty_batches_and_slices() -> None:

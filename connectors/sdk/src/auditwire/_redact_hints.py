@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
-_FIRST = re.compile(r"(?:\\b|\[[^\]]+\](?![*?{]))*(?P<piece>(?:[^\\\[\](){}.*+?|^$]|\\[.+]|\[[^\\^]\])+)(?P<times>[*+?{]?)")
+_FIRST = re.compile(
+    r"(?:\\b|(?:\[[^\]]+\]|\(\?:[^()]*\))(?![*?{]))*(?P<piece>(?:[^\\\[\](){}.*+?|^$]|\\[.+]|\[[^\\^]\])+)(?P<times>[*+?{]?)"
+)
 _ANY_CASE = "(?i:"
 
 
 def pieces_of(pattern: str) -> tuple[str, ...]:
     """In lower case: one of them stands in every text, in lower case, that holds a match. None where that is not easy to say.
 
-    It understands patterns of `re` with its flag ASCII whose alternatives begin with characters, ``[…]``, ``\\b`` or ``(?i:…)``.
+    It understands patterns of `re` with its flag ASCII whose alternatives begin with characters, ``[…]``, ``(?:…)``, ``(?i:…)``
+    or a boundary of a word.
     """
     pieces = list[str]()
     for one in _alternatives(pattern):
