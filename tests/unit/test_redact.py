@@ -218,6 +218,11 @@ HOSTILE = [
     "a@a.",
     "Bearer ",
     "secret_key=",
+    "password is my",
+    "token_1",
+    "1.1:",
+    "+1 (",
+    "mysql -p",
 ]
 
 
