@@ -11,9 +11,75 @@ from auditwire.redaction.detector import Detector
 _PASSWORD = r"passwords?|passwd|passphrase|passcode|passwort|kennwort|pwd|contrase(?:n|ñ)a|senha|wachtwoord|has(?:l|ł)o|(?:s|ş)ifre|mot_?de_?passe|mdp|pass|pw|psw|pin"
 _OTHER = r"secret|token|credentials?|key|auth|sessionid|jsessionid|phpsessid|connect\.sid|bearer|cookie_?value|salt|pepper|otp|totp|seed|mnemonic|signature"
 _KEYWORD = re.compile(f"{_PASSWORD}|{_OTHER}")  # of texts in lower case
-_KEY_OF = re.compile(
-    r"(?i)(?:api|access|secret|auth|private|encryption|encrypt|signing|sign|master|account|acct|shared|service|app|application|license|licence|session|deploy|webhook|hmac|client|consumer|bot|ssh|root|crypt|aes|jwt|admin|server"
-    r"|security|write|read|ingest|integration|subscription|storage|functions?|host|stream|live|test|prod|merchant|rest|wireguard|wg|preshared|pre-shared|psk|vault|unseal|recovery|backup|fernet|django|flask|rails|database|db|user|dd|registration|authentication)[_. -]?\Z"
+_JOINTS = ("_", ".", " ", "-")
+_KEY_OF = (
+    "api",
+    "access",
+    "secret",
+    "auth",
+    "private",
+    "encryption",
+    "encrypt",
+    "signing",
+    "sign",
+    "master",
+    "account",
+    "acct",
+    "shared",
+    "service",
+    "app",
+    "application",
+    "license",
+    "licence",
+    "session",
+    "deploy",
+    "webhook",
+    "hmac",
+    "client",
+    "consumer",
+    "bot",
+    "ssh",
+    "root",
+    "crypt",
+    "aes",
+    "jwt",
+    "admin",
+    "server",
+    "security",
+    "write",
+    "read",
+    "ingest",
+    "integration",
+    "subscription",
+    "storage",
+    "function",
+    "functions",
+    "host",
+    "stream",
+    "live",
+    "test",
+    "prod",
+    "merchant",
+    "rest",
+    "wireguard",
+    "wg",
+    "preshared",
+    "pre-shared",
+    "psk",
+    "vault",
+    "unseal",
+    "recovery",
+    "backup",
+    "fernet",
+    "django",
+    "flask",
+    "rails",
+    "database",
+    "db",
+    "user",
+    "dd",
+    "registration",
+    "authentication",
 )
 _ASSIGNED = re.compile(
     r"(?i)(?P<after>[A-Za-z0-9_-]{0,40})(?P<close>[\"'`\])]{0,3})(?:\s{0,3}:\s{0,2}(?:&?(?:str|string)|char\s?\*?|Optional\[str\]|SecretStr)(?=\s{0,2}=))?"
@@ -94,7 +160,7 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
         low, word = match[0], text[start:at]
         near = text[max(0, start - 60) : start]
         prefix = near[len(near.rstrip(_NAME_CHARACTERS)) :]
-        if low == "key" and not _KEY_OF.search(near[-20:]):
+        if low == "key" and not (near[:-1] if near[-1:] in _JOINTS else near).lower().endswith(_KEY_OF):
             continue
         if low in _SHORT_WORDS and prefix and prefix[-1].isalpha() and not (prefix[-1].islower() and word[0].isupper()):
             continue
