@@ -1,17 +1,20 @@
 """How long a class is kept, out of the revisions of the rules, and so when what was ingested in a month ends. Pure.
 
 A longer length holds for what is stored already, a shorter one only for what is ingested after it was published. So the length
-of a class and a month is the greatest that was in force at any moment from the begin of that month until now.
+of a class and a month is the greatest that was in force at any moment from a day before that month until now; and there is none
+before Kafka had a revision that says one, as what is kept for ever becomes shorter by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from connectors.postgres.reference import Revision
 from pipeline.rules.model import parse
+
+LATE = timedelta(days=1)  # processors may be minutes behind a revision, and clocks differ
 
 
 @dataclass(frozen=True)
@@ -69,16 +72,16 @@ def terms(revisions: Sequence[Revision]) -> list[Term]:
 
 
 def end_of(unit: Unit, known: Iterable[Term], now: datetime) -> End | None:
-    """None where no revision in force since the month began says how long the class is kept: then it is kept for ever."""
-    begin = begin_of(unit.month)
+    """None where no published revision in force since the month began says how long the class is kept: then it is for ever."""
+    begin = begin_of(unit.month) - LATE
     held = [
-        (term.months[unit.retention_class], term.revision, term.sha256)
+        term
         for term in known
         if unit.retention_class in term.months and term.since <= now and (term.until is None or term.until > begin)
     ]
-    if not held:
+    if all(term.published is None for term in held):
         return None
-    months, revision, sha256 = max(held)
+    months, revision, sha256 = max((term.months[unit.retention_class], term.revision, term.sha256) for term in held)
     return End(begin_of(later(unit.month, months + 1)), months, revision, sha256)
 
 

@@ -19,7 +19,8 @@ from pipeline.rules.model import Snapshot, canonical, parse
 from tests.archive_rows import columns
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-TERMS = [Term(7, "ab", datetime(2026, 1, 1, tzinfo=UTC), None, {"long": 24})]
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+TERMS = [Term(7, "ab", SINCE, None, {"long": 24}, SINCE)]
 
 
 def stored(**values: Any) -> Stored:
