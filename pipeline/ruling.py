@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,11 +35,19 @@ class Age:
 
 
 class Ruling(Followed[Rules]):
-    """Follows the rules. ``allowed``: the retention classes of AUDITWIRE_RETENTION_CLASSES."""
+    """Follows the rules. ``allowed``: the retention classes of AUDITWIRE_RETENTION_CLASSES. ``clock``: seconds, only rising."""
 
-    def __init__(self, topic: ReferenceTopic, allowed: frozenset[str], age: Age, *, follow: bool = True) -> None:
+    def __init__(
+        self,
+        topic: ReferenceTopic,
+        allowed: frozenset[str],
+        age: Age,
+        *,
+        follow: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(topic, RULES, self._usable, follow=follow)
-        self._allowed, self._age = allowed, age
+        self._allowed, self._age, self._clock = allowed, age, clock
         self._noticed: float | None = None
         self._strict: tuple[Rules, Rules] | None = None
         self._noticing = threading.Lock()
@@ -50,8 +59,9 @@ class Ruling(Followed[Rules]):
             if self.age() <= self._age.most:
                 self._noticed = None
                 return found
-            now = time.monotonic()
-            self._noticed = now if self._noticed is None else self._noticed
+            now = self._clock()
+            if self._noticed is None or now - self.age() > self._noticed:  # there was news in between: it is another outage
+                self._noticed = now
             if self._age.outdated == "wait" or now - self._noticed < self._age.catch_up:
                 raise Blocked(self._said())
             if self._strict is None or self._strict[0] is not found:

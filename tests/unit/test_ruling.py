@@ -68,6 +68,21 @@ def test_or_to_keep_no_content_but_only_after_the_reader_had_time_to_catch_up() 
     assert one.rules().version.endswith("/3")
 
 
+def test_a_later_outage_gets_the_same_time_to_catch_up() -> None:
+    """Also where no event came in between, so that nobody noticed the end of the one before."""
+    topic, now = Topic(), [1000.0]
+    topic.held = ("3", revision(ONE))
+    one = Ruling(cast(Any, topic), frozenset({"standard"}), Age(60, "strictest", 30), clock=lambda: now[0])
+    said = []
+    for at, age in ((1000, 61), (1029, 90), (5000, 70), (5029, 99), (5031, 101), (5032, 1), (9000, 61)):
+        now[0], topic.seconds = at, age
+        try:
+            said.append(one.rules().version.partition("/")[2])
+        except Blocked:
+            said.append("waits")
+    assert said == ["waits", "waits", "waits", "waits", "3/outdated", "3", "waits"]
+
+
 UNUSABLE = {
     "another form": '{"form":2}',
     "an unknown condition": revision(ONE).replace('["="', '["~"'),
