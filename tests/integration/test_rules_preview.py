@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +21,7 @@ from connectors.postgres.reference import Revisions
 from connectors.series import RULES
 from pipeline import settings
 from pipeline.batch import Batch
+from pipeline.explain.core import Stored, explained
 from pipeline.rules import preview, preview_sql
 from pipeline.rules.columns import REDACTABLE
 from pipeline.rules.decide import NO_RULES, Rules
@@ -27,6 +30,7 @@ from pipeline.rules.preview_sql import CLASS, LEVEL
 from pipeline.stages.act import clean
 from tests import analyst_world
 from tests.analyst_world import MORNING
+from tests.plain.data_rules import matching, ruled
 from tests.rules import revision, rules
 from tests.sinks import clickhouse
 from tests.space import Space
@@ -143,6 +147,107 @@ def test_it_counts_what_the_processor_would_make_different(stored: Space) -> Non
     assert _counted(found) == _expected(now, draft)
     assert (found.events, found.tenants) == (COUNT, 3)
     assert 0 < found.changed <= COUNT and found.changed_tenants == 3
+
+
+CONFLICTING: list[dict[str, Any]] = [
+    {"kind": "capture", "name": "failures", "when": ("outcome", "failure"), "level": "request"},
+    {"kind": "capture", "name": "reads", "when": ("tool_category", "read"), "level": "metadata"},
+    {"kind": "capture", "name": "acme-reads", "tenant": "acme", "when": ("tool_category", "read"), "level": "request"},
+    {
+        "kind": "redaction",
+        "name": "start",
+        "when": ("tool_category", "write"),
+        "fields": ["reason"],
+        "action": "cut",
+        "length": 5,
+    },
+    {"kind": "redaction", "name": "hashed", "when": ("tool_name", "slack_post"), "fields": ["content"], "action": "hash"},
+    {"kind": "redaction", "name": "one", "when": ("tool_name", "git_push"), "fields": ["reason", "actor_id"], "action": "mask"},
+    {"kind": "redaction", "name": "two", "when": ("outcome", "success"), "fields": ["reason", "personal"], "action": "mask"},
+    {"kind": "redaction", "name": "g", "tenant": "demo", "when": ("outcome", "denied"), "fields": ["reason"], "action": "drop"},
+    {"kind": "retention", "name": "failed", "when": ("outcome", "failure"), "class": "long"},
+    {"kind": "retention", "name": "read", "when": ("tool_category", "read"), "class": "extended"},
+    {"kind": "retention", "name": "thirds", "tenant": "third", "when": ("tool_name", "git_push"), "class": "year"},
+    {"kind": "retention_class", "name": "long", "months": 120},
+    {"kind": "retention_class", "name": "year", "months": 12},
+]
+SOME = 100  # events, the first of them
+
+
+def _ready(documents: list[dict[str, Any]]) -> Rules:
+    said = [{**d, "when": "{} = '{}'".format(*d["when"])} if "when" in d else d for d in documents]
+    return rules("\n---\n".join(json.dumps(document) for document in said))
+
+
+def _words(one: Rules) -> dict[str, str]:
+    """Name of a rule → what preview calls that which it does."""
+    words = {"mask": "mask ({0.name})", "cut": "cut to {0.length}"}
+    redactions = {rule.name: words.get(rule.action, rule.action).format(rule) for rule in one.snapshot.redactions}
+    return {**redactions, **{rule.name: "drop" for rule in one.snapshot.captures}}
+
+
+def _documented(documents: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """What docs/rules.md says, one event and one field at a time."""
+    kinds = {kind: [d for d in documents if d["kind"] == kind] for kind in ("capture", "redaction", "retention")}
+    words, found = _words(_ready(documents)), Counter[tuple[str, str]]()
+    for event in _events().slice(0, SOME).to_pylist():
+        after, entries = ruled(event, kinds, b"")
+        found.update((name, words[rule]) for name, rule in (entry.split("=rule:") for entry in entries))
+        if after["processed_retention_class"] != event["processed_retention_class"]:
+            found[CLASS, after["processed_retention_class"]] += 1
+        if level := next(matching(event, kinds["capture"]), None):
+            found[LEVEL, level["level"]] += 1
+    return found
+
+
+def _processed(one: Rules) -> Counter[tuple[str, str]]:
+    events, words = _events().slice(0, SOME), _words(one)
+    after = _after(events, one)
+    entries = [entry for row in after.column("processed_redacted_fields").to_pylist() for entry in row if "=rule:" in entry]
+    found = Counter((name, words[rule]) for name, rule in (entry.split("=rule:") for entry in entries))
+    before = events.column("processed_retention_class").to_pylist()
+    classes = zip(before, after.column("processed_retention_class").to_pylist(), strict=True)
+    found.update((CLASS, new) for old, new in classes if new != old)
+    return found
+
+
+def _previewed(stored: Space, one: Rules) -> Counter[tuple[str, str]]:
+    until = SINCE + SOME * 6_000_000  # ten a minute
+    return Counter({(c.what, c.after): c.events for c in _preview(stored, NO_RULES.snapshot, one.snapshot, until=until).changes})
+
+
+def _explained(one: Rules) -> Counter[tuple[str, str]]:
+    found, words = Counter[tuple[str, str]](), _words(one)
+    after = _after(_events().slice(0, SOME), one).columns
+    for row in range(SOME):
+        said = explained(Stored(after.slice(row, 1), MORNING), one.snapshot, [], MORNING)
+        found.update((field["field"], words[field["rule"]]) for field in said["redacted"] if field["rule"])
+        if said["retention"]["rule"]:
+            (winner,) = (rule for rule in one.snapshot.retentions if rule.name == said["retention"]["rule"])
+            assert winner.retention_class == said["retention"]["class"]
+            found[CLASS, winner.retention_class] += 1
+        if said["capture"]:
+            found[LEVEL, said["capture"]["level"]] += 1
+    return found
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_of_rules_in_conflict_the_documented_one_wins_in_processor_preview_and_explain(stored: Space, step: int) -> None:
+    documents = CONFLICTING[::step]
+    one, documented = _ready(documents), _documented(documents)
+    assert _explained(one) == documented
+    assert _previewed(stored, one) == documented
+    fields = Counter({(what, word): count for (what, word), count in documented.items() if what != LEVEL})
+    assert _processed(one) == fields
+    other = _documented(CONFLICTING[::-step])
+    decided = {what for what, _ in other.keys() | documented.keys()}
+    assert {what for what in decided if _of(documented, what) != _of(other, what)} >= {LEVEL, CLASS, "reason", "actor_id"}, (
+        "control: in the other order others win"
+    )
+
+
+def _of(found: Counter[tuple[str, str]], what: str) -> dict[str, int]:
+    return {word: count for (name, word), count in found.items() if name == what}
 
 
 def test_back_again_counts_the_same(stored: Space) -> None:

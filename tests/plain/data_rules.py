@@ -17,9 +17,9 @@ Document = Mapping[str, Any]
 def ruled(event: dict[str, Any], rules: Mapping[str, Sequence[Document]], key: bytes) -> tuple[dict[str, Any], set[str]]:
     """The event afterwards, and what it says was changed. A document's ``when`` is (field, value), None for every event."""
     after, entries = dict(event), set[str]()
-    level = next(_matching(event, rules["capture"]), None)
+    level = next(matching(event, rules["capture"]), None)
     dropped = LEVELS[level["level"]] if level else []
-    redactions = sorted(_matching(event, rules["redaction"]), key=lambda rule: STRENGTH.index(rule["action"]))
+    redactions = sorted(matching(event, rules["redaction"]), key=lambda rule: STRENGTH.index(rule["action"]))
     for column in [*CONTENT, *PERSONAL]:
         rule = next((rule for rule in redactions if column in _columns(rule["fields"])), None)
         if column in dropped and level:
@@ -32,12 +32,13 @@ def ruled(event: dict[str, Any], rules: Mapping[str, Sequence[Document]], key: b
             gone = rule["action"] != "cut"
             after["content_length"] = None if gone and column in CONTENT else after["content_length"]
             after["truncated_fields"] = [m for m in after["truncated_fields"] if not (gone and m.startswith(f"{column}="))]
-    kept = next(_matching(event, rules["retention"]), None)
+    kept = next(matching(event, rules["retention"]), None)
     after["processed_retention_class"] = kept["class"] if kept else event["processed_retention_class"]
     return after, entries
 
 
-def _matching(event: Mapping[str, Any], rules: Sequence[Document]) -> Any:
+def matching(event: Mapping[str, Any], rules: Sequence[Document]) -> Any:
+    """The rules that are for the event, in the order in which they are asked."""
     own = [rule for rule in rules if rule.get("tenant") == event["tenant_id"]]
     every = [rule for rule in rules if not rule.get("tenant")]
     return (rule for rule in [*own, *every] if rule["when"] is None or event[rule["when"][0]] == rule["when"][1])
