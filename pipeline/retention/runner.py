@@ -24,7 +24,7 @@ from connectors.registry import SchemaRegistry
 from connectors.s3 import Exists
 from pipeline.retention import deleted
 from pipeline.retention.certificate import Deletion, canonical
-from pipeline.retention.lengths import Unit
+from pipeline.retention.lengths import Unit, end_of
 from pipeline.retention.plan import Line, Plan, within
 from pipeline.retention.servers import RetentionError, Servers
 
@@ -70,8 +70,14 @@ class Runner:
         """Finish what was begun, then everything that the plan says is due; how many that were of it."""
         self.resume()
         for line in plan.due:
+            self._still(line)
             self.finish(self.begin(line, plan, by, reason))
         return len(plan.due)
+
+    def _still(self, line: Line) -> None:
+        """A run may take hours: what the rules say by now counts until it is decided."""
+        if end_of(line.unit, self.servers.terms(), self.clock()) != line.end:
+            raise RetentionError(f"{line.unit}: the rules have changed since the plan: nothing of it is deleted; plan again")
 
     def begin(self, line: Line, plan: Plan, by: str, reason: str) -> Deletion:
         """The intent, durable. Whoever decided the same a moment ago was first: then it is theirs."""
