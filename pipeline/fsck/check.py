@@ -244,7 +244,8 @@ class Checker:
         gone: tuple[int, int] | None,
     ) -> None:
         whole = made.until == made.topic_end or edges[1] is None
-        found = dict.fromkeys(finding for tally in tallies.values() for finding in tally.end(whole, *edges, gone))
+        last = self._deletions.last_raw(self._topic_id, made.partition)
+        found = dict.fromkeys(finding for tally in tallies.values() for finding in tally.end(whole, *edges, gone, last))
         made.differences += report.add(found)
         if made.since > 0 and tallies:
             made.ledger_records = min(tally.compared for tally in tallies.values())

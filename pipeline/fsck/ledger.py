@@ -171,11 +171,16 @@ class Tally:
         self._where[number] = self._names.index(where)
 
     def end(
-        self, whole: bool, before: int = -1, behind: int | None = None, gone: tuple[int, int] | None = (0, 0)
+        self,
+        whole: bool,
+        before: int = -1,
+        behind: int | None = None,
+        gone: tuple[int, int] | None = (0, 0),
+        last_gone: int = _NO_OFFSET,
     ) -> list[Finding]:
         """No more events; ``whole``: they were all that the clean topic holds. ``gone``: how many of the ledger's events are not
         here because they were deleted, and the sum modulo 2^64 of their digests; None: some were, and how many of these is not
-        known. Returns every finding.
+        known, but that none was made of a raw record behind ``last_gone``. Returns every finding.
 
         Only of part of a partition: ``before`` is the number of the record that the event before the part belongs to, ``behind``
         that of the one behind it. What lies between them must be here in full.
@@ -191,10 +196,10 @@ class Tally:
         inside = due & (numbers > before)
         short = inside & (self._have < entries["clean"])
         if gone is None:
-            inside &= ~short
+            inside &= ~(short & (entries["start"] <= last_gone))
         elif gone != (0, 0):
             self.findings += self._deleted(np.flatnonzero(short), gone)
-        self.findings += self.differing(np.flatnonzero(inside if gone == (0, 0) else inside & ~short))
+        self.findings += self.differing(np.flatnonzero(inside & ~short if gone not in (None, (0, 0)) else inside))
         self.compared, self.cut = int(inside.sum()), int(((self._have > 0) & ~inside).sum())
         return self.findings
 

@@ -30,6 +30,11 @@ class Deletions:
         mine = [r for d in self.certified.values() for r in d.removed if (r.topic_id, r.partition) == (topic_id, partition)]
         return sum(r.count for r in mine), sum(r.checksum for r in mine) % 2**64
 
+    def last_raw(self, topic_id: str, partition: int) -> int:
+        """The highest raw offset of these; nothing made of a raw record behind it is deleted. -1: none is."""
+        mine = (r for d in self.certified.values() for r in d.removed if (r.topic_id, r.partition) == (topic_id, partition))
+        return max((r.last_raw for r in mine), default=-1)
+
 
 def load(bucket: Bucket, namespace: str, keys: PublicKeys) -> Deletions:
     """Every file read and its signature checked. Raises S3Error."""

@@ -113,6 +113,7 @@ def test_certificates_add_up_by_partition() -> None:
     one = Deletion("audit", UNIT, ENDED, REMOVED, (), "ana", "why", "", NOW, NOW)
     two = replace(one, unit=Unit("standard", "2026-02"), removed=(replace(REMOVED[0], count=2, checksum=2**64 - 1),))
     found = Deletions({one.unit: one, two.unit: two})
+    assert (found.last_raw("id", 0), found.last_raw("another", 0)) == (12, -1)
     assert found.of("id", 0) == (5, 29) and found.of("id", 1) == (1, 8) and found.of("another", 0) == (0, 0)
 
 
@@ -157,7 +158,7 @@ def test_events_of_a_class_and_month_are_known() -> None:
 UNIT_KEY = ("standard", "2026-03")
 
 
-def tally(gone: tuple[int, int] | None, *lost: int) -> list[str]:
+def tally(gone: tuple[int, int] | None, *lost: int, last: int = 50) -> list[str]:
     """Findings where transactions of ten events lack some; digests are the offsets."""
     fixed = {"raw_topic": "raw", "raw_partition": 0, "quarantined": 0, "duplicates": 0, "lost": 0, "reasons": [], "resolved": []}
     entries = []
@@ -168,7 +169,7 @@ def tally(gone: tuple[int, int] | None, *lost: int) -> list[str]:
     of = Tally(Book("ledger[0]", ("raw", 0)).take(entries), "t[0]")
     offsets = np.array([n for n in range(50) if n not in lost])
     of.feed("clickhouse", offsets, offsets, offsets.astype(np.uint64))
-    return [f.kind for f in of.end(whole=True, gone=gone)]
+    return [f.kind for f in of.end(whole=True, gone=gone, last_gone=last)]
 
 
 def test_the_ledger_counts_with_what_is_certified_by_count_and_checksum() -> None:
@@ -178,3 +179,7 @@ def test_the_ledger_counts_with_what_is_certified_by_count_and_checksum() -> Non
     assert tally((2, 48), 3, 44) == tally((1, 44), 3, 44) == tally((2, 47), 3) == tally((2, 47)) == ["certified_differs"]
     assert tally((12, sum(range(10, 20)) + 3 + 44), *range(10, 20), 3, 44) == [], "a whole transaction too"
     assert tally(None, 3, 44) == [], "nobody knows of which transactions they were"
+    assert tally(None, 3, 44, last=39) == tally(None, 44, last=-1) == ["ledger_differs"], (
+        "but not of those behind all that is gone"
+    )
+    assert tally(None, 3, 44, last=40) == []
