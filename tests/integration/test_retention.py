@@ -6,8 +6,10 @@ One namespace, and the tests go through the life of its two classes in order.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 
 from connectors.clickhouse.client import ClickHouseError
-from connectors.deletions import Place, objects_of
+from connectors.deletions import CERTIFICATE, Place, objects_of
 from connectors.kafka import cluster_of
 from connectors.kafka_trim import delete_before
 from connectors.s3 import Exists, Refused
@@ -25,9 +27,12 @@ from pipeline import retention, settings
 from pipeline.export.deleted import touching
 from pipeline.export.queries import Query
 from pipeline.fsck.check import Checker, Control, Scope
+from pipeline.retention.certificate import CertificateError, PublicKeys, SigningKey
+from pipeline.retention.deleted import load
 from pipeline.retention.extend import extend
-from pipeline.retention.lengths import begin_of, later
-from pipeline.retention.runner import DELETED, Safety
+from pipeline.retention.lengths import Unit, begin_of, later
+from pipeline.retention.runner import DELETED, Runner, Safety
+from pipeline.retention.servers import RetentionError, look
 from tests import archive_bucket
 from tests import retention_world as world
 from tests.fsck_world import AccountedTopic, looked, query
@@ -190,10 +195,21 @@ def test_where_kafka_has_nothing_left_the_ledger_and_the_certificates_add_up(fil
     assert rebuild(space, "clickhouse", "--partition", "0").code == 0
 
 
+def test_rules_that_are_published_during_a_run_count_for_what_is_not_decided_yet(filled: AccountedTopic) -> None:
+    space, now = filled.space, world.after(6)
+    with world.servers(space) as opened:
+        plan = look(opened, now)
+        assert [line.unit.retention_class for line in plan.due] == ["standard"]
+        world.rules(space, short=1, standard=7)
+        with pytest.raises(RetentionError, match="standard.*plan again"):
+            Runner(opened, lambda: now).run(plan, world.BY, world.WHY)
+    assert "deletion_unfinished" not in kinds(space)
+
+
 def test_a_deletion_without_a_certificate_is_found(filled: AccountedTopic) -> None:
     space = filled.space
     world.unlock(space, "standard")
-    assert world.deleted(space, world.after(6), safety=Safety(intent=False, certificate=False)) == 1
+    assert world.deleted(space, world.after(7), safety=Safety(intent=False, certificate=False)) == 1
     assert kinds(space) == {"missing_object", "certified_differs"}
 
 
@@ -241,3 +257,32 @@ def test_a_range_of_which_a_part_is_deleted_is_not_made_again(filled: AccountedT
     lose_object(space, key)
     done = rebuild(space, *asked)
     assert done.code == 1 and "were deleted with a certificate" in done.err, done.err
+
+
+def test_no_file_that_the_archive_sink_can_put_covers_a_loss(filled: AccountedTopic) -> None:
+    space, now = filled.space, world.month()
+    sink, operator = archive_bucket.bucket(space), archive_bucket.bucket(space, "operator")
+    ((short, mine),) = world.certificates(space).items()
+    own, stranger = SigningKey(space.env["AUDITWIRE_RETENTION_SIGNING_KEY"]), SigningKey(base64.b64encode(bytes(32)).decode())
+    wanted = replace(mine, unit=world.unit("standard"))
+    forged = {
+        Place("standard", now, CERTIFICATE): stranger.signed(wanted),
+        Place("standard", "2020-01", CERTIFICATE): own.signed(mine),  # of another class and month
+        Place("short", "2020-01", CERTIFICATE): own.signed(mine),  # of another month
+        Place("short", "2020-02", CERTIFICATE): own.signed(replace(mine, unit=Unit("short", "2020-02"), namespace="other")),
+        Place("short", "2020-03", CERTIFICATE): own.signed(replace(mine, unit=Unit("short", "2020-03"), completed=None)),
+        Place("", now, CERTIFICATE): b"{}",
+    }
+    for place, file in forged.items():
+        sink.create(place.key, file)
+    with world.servers(space) as opened:
+        found = load(operator, space.name, opened.keys)
+        assert (set(found.certified), set(found.bad)) == ({short}, {place.key for place in forged})
+        with pytest.raises(CertificateError, match="Nothing is deleted"):
+            Runner(opened, lambda: world.after(99)).resume()
+    assert {"bad_certificate", "missing_object", "certified_differs"} <= kinds(space)
+    with pytest.raises(Refused):
+        operator.create(Place("standard", "2020-05", CERTIFICATE).key, own.signed(wanted))
+    archive_bucket.bucket(space, create_only=False).create(Place("short", now, CERTIFICATE).key, stranger.signed(mine))
+    assert not load(operator, space.name, PublicKeys.of(space.env["AUDITWIRE_RETENTION_PUBLIC_KEYS"])).certified
+    assert "extra_version" in kinds(space), "what was written over counts no more, and it is known that it was"
