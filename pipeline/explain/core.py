@@ -75,11 +75,14 @@ def lines(found: dict[str, Any]) -> list[str]:
     """The same for people."""
     kept, name = found["retention"], found["retention"]["class"] or "(none)"
     stays = f"until {kept['stays_until']}: {kept['months']} months by revision {kept['revision']} of the rules"
+    rules = found["rules_revision"]
+    if rules and "/" not in rules:
+        rules += " (the detectors'; no revision of rules was published then)"
     said = [
         f"event {found['event_id']} of {found['tenant']}",
         f"  class {name}, by {kept['by']}; taken in {kept['month']}",
         f"  it stays {stays if kept['stays_until'] else 'for ever: no revision of the rules says how long its class is kept'}",
-        f"  rules when it was processed: {found['rules_revision'] or 'not said'}",
+        f"  rules when it was processed: {rules or 'not said'}",
     ]
     if found["capture"]:
         said.append(f"  capture level {found['capture']['level']}, by the rule {found['capture']['rule']}")

@@ -16,6 +16,7 @@ FILE_BYTES = 8 << 20
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with it
 _SCALARS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
 FieldPath = tuple[str | int, ...]
+YAML_WAY_OUT = "indent with spaces, close what is open, and put a text with ': ' or ' #' in it, or a sign in front, in quotes"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _file(path: Path, name: str, kinds: Sequence[str]) -> Iterator[Document | Pr
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         said = getattr(exc, "problem", None) or "it does not parse"
-        yield Problem(name, mark.line + 1 if mark else 0, "", "", f"is not YAML: {said}")
+        yield Problem(name, mark.line + 1 if mark else 0, "", "", f"is not YAML: {said}: {YAML_WAY_OUT}")
 
 
 def _documents(text: str, name: str, kinds: Sequence[str]) -> Iterator[Document | Problem]:

@@ -29,7 +29,8 @@ def usable(pattern: str) -> None:
     for token in _TOKEN.findall(pattern):
         why = _wrong(token)
         if why:
-            raise Unusable(f"{token!r}: {why}")
+            shown = f"'{token}'" if token.isprintable() else repr(token)
+            raise Unusable(f"{shown}: {why}")
     try:
         re.compile(pattern, re.ASCII)
         empty = pc.match_substring_regex(pa.array([""]), pattern=pattern)[0].as_py()

@@ -64,6 +64,7 @@ def test_the_rules_that_decided_are_named() -> None:
         *(("prompt", "mask-prompts"), ("tool_args", None), ("response", "no-answers"))
     ]
     said = "\n".join(lines(found))
+    assert "no revision of rules" not in said
     assert "it stays until 2028-12-01T00:00:00Z: 24 months by revision 7" in said and "redacted: tool_args, by a detector" in said
     assert json.loads(json.dumps(found)) == found
 
@@ -74,6 +75,7 @@ def test_without_rules_it_says_what_is_known() -> None:
     found = explained(event, None, TERMS, NOW)
     assert (found["retention"]["by"], found["retention"]["stays_until"], found["capture"]) == (DEFAULT, None, None)
     assert "for ever" in "\n".join(lines(found)) and "nothing of it was redacted" in "\n".join(lines(found))
+    assert "6d1f0c2a9b3e (the detectors'; no revision of rules was published then)" in "\n".join(lines(found))
     assert stored(processed_rules_revision="6d1f/12/outdated").revision == 12
 
 

@@ -124,7 +124,11 @@ CASES = {
         "x.yaml:3: tenant acme: retention_class: 'standart' is none of AUDITWIRE_RETENTION_CLASSES (standard, extended)"
         " (did you mean standard?): correct it, or add the class there",
     ),
-    "not YAML": ("kind: tenant\n  id: [\n", "x.yaml:2: is not YAML: mapping values are not allowed"),
+    "not YAML": ("kind: tenant\n  id: [\n", "x.yaml:2: is not YAML: mapping values are not allowed in this context: indent with"),
+    "a tab": (
+        "kind: tenant\n\tid: acme\n",
+        "x.yaml:2: is not YAML: found a tab character that violates indentation: indent with spaces",
+    ),
     "alias": (
         "kind: source\nname: &n s\n---\nkind: source\nname: *n\n",
         "x.yaml:5: anchors and aliases (& and *) are not read: write it out",

@@ -21,7 +21,7 @@ GOOD = [
 BAD = {
     "(?=x)y": "look-around does not take linear time",
     "(?<!x)y": "look-around",
-    r"(a)\1": "a reference back to a group",
+    r"(a)\1": r"'\1': a reference back to a group",
     "(?P<n>x)": "groups are written",
     "(?x: a)": "groups are written",
     r"\s+x": "write [ \\t]",
