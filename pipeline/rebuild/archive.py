@@ -19,7 +19,7 @@ from connectors.archive import Archive
 from connectors.archive_reader import ArchivedPartition, Range, odd_versions
 from connectors.archive_restore import check, manifest_of
 from connectors.clickhouse.store import WHERE_RANGE, events_only, read_events
-from connectors.deletions import kept
+from connectors.deletions import kept, unit_of
 from connectors.kafka_read import PartitionReader
 from connectors.manifest import Manifest, Part, place_of, stem_of
 from connectors.partitions import Chunk
@@ -110,8 +110,11 @@ class Maker:
         """Its manifest, where an object of it is gone."""
         found = manifest_of(self._servers.bucket, one)
         wanted = kept(found, self._servers.deleted).parts
-        if not any(self._servers.bucket.head(part.key) is None for part in wanted):
+        missing = [part for part in wanted if self._servers.bucket.head(part.key) is None]
+        if not missing:
             return None
+        if any(unit_of(part.key) in self._servers.begun for part in missing):
+            raise self._unfinished(one.start, one.end)
         if wanted != found.parts:
             raise self._deleted(one.start, one.end)
         return found
@@ -120,6 +123,12 @@ class Maker:
         return RebuildError(
             f"{self.place} {start}..{end}: events of it were deleted with a certificate, so the range cannot be made again as it "
             "was: nothing was written; see docs/retention.md"
+        )
+
+    def _unfinished(self, start: int, end: int) -> RebuildError:
+        return RebuildError(
+            f"{self.place} {start}..{end}: events of it are being deleted, and that is not finished: nothing was written; "
+            "`auditwired retention run` finishes it"
         )
 
     def refuse_hidden(self, since: int, until: int) -> None:
@@ -229,6 +238,8 @@ class Maker:
         for held in rows:
             if positions.gone(held.columns, held.timestamps, self._servers.deleted).any():
                 raise self._deleted(one.start, one.end)
+            if one.manifest is None and positions.gone(held.columns, held.timestamps, self._servers.begun).any():
+                raise self._unfinished(one.start, one.end)
             yield held
 
     def _of_topic(self, one: Lost) -> Iterator[Rows]:

@@ -44,8 +44,11 @@ class Servers:
         self.bucket = Bucket(values.s3_endpoint, values.s3_region, values.s3_bucket, rights.s3_access_key_id, secret)
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="auditwire-rebuild-")))
         self.topic_id = self.marks.topic_id(self.topic)
-        self.deleted = deleted.load(self.bucket, self.namespace, PublicKeys.of(values.public_keys)).units
+        found = deleted.load(self.bucket, self.namespace, PublicKeys.of(values.public_keys))
+        self.deleted = found.units
         """Retention classes and months that are deleted with a certificate: nothing makes them again."""
+        self.begun = frozenset((unit.retention_class, unit.month) for unit in found.begun)
+        """Those being deleted: an object of them that was made again would be one that their intent does not name."""
 
     def partitions(self, wanted: list[int] | None) -> list[int]:
         """Those asked for, or all. Raises RebuildError for one that is not there."""

@@ -125,6 +125,10 @@ def test_killed_at_every_step_it_ends_with_a_certificate_of_exactly_what_is_gone
     assert world.stopped(space, now, "intent") and kinds(space) == set(), "nothing is decided yet"
     assert world.killed(space, now, "object:2") == -9
     assert "deletion_unfinished" in kinds(space)
+    ends = filled.committed(f"{space.name}-archive-sink")
+    asked = [("archive", "--partition", str(p), "--since", "0", "--until", str(ends[p])) for p in PARTITIONS]
+    said = [rebuild(space, *arguments).err for arguments in asked]
+    assert sum("`auditwired retention run` finishes it" in text for text in said) == 1, "the one that lost an object by now"
     for point in ("partition", "look", "certificate"):
         assert world.stopped(space, now, point)
     assert {"deletion_unfinished", "missing_in_clickhouse", "missing_object"} <= kinds(space), "no certificate, no excuse"
