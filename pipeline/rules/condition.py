@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlglot
@@ -60,6 +61,7 @@ class Condition:
     tree: Tree
 
 
+@lru_cache(maxsize=1024)  # a folder's conditions are read to be checked, and again to be stored
 def parse(text: str) -> Condition:
     """The condition that ``text`` says. Raises `Refused`, with place and way out, for everything that the language lacks."""
     tokens.check(text)

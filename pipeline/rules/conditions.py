@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pipeline.reference.source import Document, Problem
-from pipeline.rules import columns, condition, reason
+from pipeline.rules import columns, condition
 from pipeline.rules.decide import STRENGTH
 from pipeline.rules.nodes import Tree
+from pipeline.rules.reason import Meaning
 from pipeline.rules.refused import Refused
 
 
@@ -22,6 +24,21 @@ class Rule:
     @property
     def tenant(self) -> str:
         return str(self.document.content.get("tenant", ""))
+
+    @cached_property
+    def meaning(self) -> Meaning:
+        """For questions about it and others."""
+        return Meaning(self.tree)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Which a redaction touches."""
+        return columns.columns_of(tuple(self.document.content["fields"]))
+
+    @cached_property
+    def strength(self) -> int:
+        """Of the action of a redaction; the least is the strongest."""
+        return STRENGTH.index(str(self.document.content["action"]))
 
 
 def read(documents: Sequence[Document]) -> tuple[list[Rule], list[Problem]]:
@@ -41,7 +58,7 @@ def without_effect(rules: Sequence[Rule]) -> Iterator[Problem]:
     """Rules that match no event, and those that never act because of others."""
     able: list[Rule] = []
     for rule in rules:
-        if rule.tree is None or not reason.never(rule.tree):
+        if not rule.meaning.never():
             able.append(rule)
         else:
             text = "no event can match, as its parts contradict each other: correct the condition, or remove the rule"
@@ -66,7 +83,7 @@ def _redundant(rule: Rule, before: Sequence[Rule], after: Sequence[Rule]) -> Ite
     """A redaction every field of which others take as much from, or more."""
     winning = [other for other in before if _wins(other, rule, first=True)]
     winning += [other for other in after if _wins(other, rule, first=False)]
-    of_column = {column: [other for other in winning if column in _columns(other)] for column in _columns(rule)}
+    of_column = {column: [other for other in winning if column in other.columns] for column in rule.columns}
     together = {tuple(map(id, others)): others for others in of_column.values()}
     if together and all(_covers(others, rule) for others in together.values()):
         first = next(iter(together.values()))
@@ -78,13 +95,12 @@ def _wins(other: Rule, rule: Rule, *, first: bool) -> bool:
     """Whether the other's action decides where both match; ``first``: it was written before."""
     if other.tenant not in ("", rule.tenant):
         return False
-    theirs, mine = (STRENGTH.index(str(one.document.content["action"])) for one in (other, rule))
-    return theirs < mine or (theirs == mine and first and other.tenant == rule.tenant)
+    return other.strength < rule.strength or (other.strength == rule.strength and first and other.tenant == rule.tenant)
 
 
 def _covers(others: Sequence[Rule], rule: Rule) -> bool:
     """Whether there is always one of the others that matches where the rule does."""
-    return reason.covered(rule.tree, [other.tree for other in others])
+    return rule.meaning.covered([other.meaning for other in others])
 
 
 def _named(others: Sequence[Rule], rule: Rule) -> str:
@@ -92,7 +108,3 @@ def _named(others: Sequence[Rule], rule: Rule) -> str:
     alone = next((other for other in others if _covers([other], rule)), None)
     first = (alone or others[0]).document
     return f"{first.name} ({first.file}:{first.lines[()]})" + (" with others" if alone is None else "")
-
-
-def _columns(rule: Rule) -> tuple[str, ...]:
-    return columns.columns_of(tuple(rule.document.content["fields"]))

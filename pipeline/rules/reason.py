@@ -6,9 +6,10 @@ A search over what each part asks of the fields, NULL included. Bounded: where i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from functools import cache, cached_property
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -25,6 +26,7 @@ from pipeline.rules.nodes import (
     Distinct,
     Field,
     Has,
+    How,
     IsNull,
     Like,
     Not,
@@ -34,47 +36,53 @@ from pipeline.rules.nodes import (
     Tree,
     Value,
     kind_of,
+    may_be_null,
 )
-from pipeline.rules.sets import Spans
+from pipeline.rules.sets import Values
 
 STEPS = 20_000
 Wanted = Literal["true", "false", "not true", "not false"]
 _CONTRARY: dict[Wanted, Wanted] = {"true": "false", "false": "true", "not true": "not false", "not false": "not true"}
+_Search: TypeAlias = Like | Part | Has
 
 
-def never(tree: Tree) -> bool:
-    """Whether no clean event can match. False where that is not certain."""
-    return not _possible([_Goal(tree, "true")])
+class Meaning:
+    """What a condition asks of the fields of an event, worked out once for many questions. None: a rule without a condition."""
+
+    def __init__(self, tree: Tree | None) -> None:
+        self._tree = tree
+
+    @cached_property
+    def _holds(self) -> _Wish:
+        return _All(()) if self._tree is None else _wish(self._tree, "true")
+
+    @cached_property
+    def _fails(self) -> _Wish:
+        return _Any(()) if self._tree is None else _wish(self._tree, "not true")
+
+    def never(self) -> bool:
+        """Whether no clean event can match. False where that is not certain."""
+        return not _possible([self._holds])
+
+    def covered(self, earlier: Sequence[Meaning]) -> bool:
+        """Whether each event that it matches is matched by one of ``earlier``. False where that is not certain."""
+        return not _possible([self._holds, *(other._fails for other in earlier)])
 
 
-def covered(tree: Tree | None, earlier: Sequence[Tree | None]) -> bool:
-    """Whether each event that ``tree`` matches is matched by one of ``earlier``. None: a rule without a condition.
-
-    False where that is not certain.
-    """
-    if None in earlier:
-        return True
-    goals = [_Goal(other, "not true") for other in earlier if other is not None]
-    return not _possible([*([] if tree is None else [_Goal(tree, "true")]), *goals])
-
-
-@dataclass(frozen=True, slots=True)
-class _Goal:
-    """A condition that shall come out so."""
-
-    tree: Tree
-    wanted: Wanted
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Need:
-    """A value that shall be one of ``spans``, or NULL if ``null``; and ``search``, if any, shall be ``found`` in it."""
+    """A value that shall be one of ``values``, or NULL if ``null``; and ``search``, if any, shall be ``found`` in it."""
 
     value: Value
-    spans: Spans
+    values: Values
     null: bool
-    search: Like | Part | Has | None = None
+    search: _Search | None = None
     found: bool = True
+
+    @cached_property
+    def inside(self) -> _Wish:
+        """What it asks of what the value is made of."""
+        return _inside(self.value, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,94 +95,185 @@ class _Any:
     parts: tuple[_Wish, ...]
 
 
-_Wish: TypeAlias = _Goal | _Need | _All | _Any
+_Wish: TypeAlias = _Need | _All | _Any
+_Verdict = Literal["met", "open", "impossible"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is left of a field."""
+    """What is left of a field: ``values`` and perhaps NULL, in which these searches find something, those nothing."""
 
-    spans: Spans
+    values: Values
     null: bool
-    searches: tuple[tuple[Like | Part | Has, bool], ...] = ()
+    there: frozenset[_Search] = frozenset()
+    missing: frozenset[_Search] = frozenset()
+
+    def narrowed(self, need: _Need) -> _Known | None:
+        """With the need as well: itself where that says nothing new, None where nothing is left."""
+        values = self.values if self.values <= need.values else self.values & need.values
+        there, missing = self.there, self.missing
+        if need.search is not None and values and not self._says(need.search, need.found):
+            if self._says(need.search, not need.found):
+                values = sets.nothing(values.kind)
+            elif need.found:
+                there = there | {need.search}
+            else:
+                missing = missing | {need.search}
+        if values.only is not None and (there or missing):
+            values = _fitting(values, [*((one, True) for one in there), *((one, False) for one in missing)])
+            there = missing = frozenset()
+        null = self.null and need.null
+        if (values, null, there, missing) == (self.values, self.null, self.there, self.missing):
+            return self
+        return _Known(values, null, there, missing) if values or null else None
+
+    def _says(self, search: _Search, found: bool) -> bool:
+        """Whether the search comes out so by what is known of others."""
+        if search in (self.there if found else self.missing):
+            return True
+        if not isinstance(search, Part):
+            return False
+        others = self.there if found else self.missing
+        parts = (other for other in others if isinstance(other, Part))
+        return any(_holds(other, search) if found else _holds(search, other) for other in parts)
+
+
+class _TooLong(Exception):  # noqa: N818
+    """The search takes more than `STEPS`."""
+
+
+class _Steps:
+    """What is left of them."""
+
+    def __init__(self) -> None:
+        self._left = STEPS
+
+    def take(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise _TooLong
 
 
 class _State:
     """What is left of every field that was asked about, and the choices that are still open."""
 
-    def __init__(self, known: dict[str, _Known], choices: list[_Any]) -> None:
-        self.known, self.choices = known, choices
+    def __init__(self, steps: _Steps, known: Mapping[str, _Known], choices: Sequence[_Any]) -> None:
+        self._steps, self._known, self.choices = steps, dict(known), list(choices)
 
-    def with_(self, wishes: Sequence[_Wish]) -> tuple[_State | None, int]:
-        """The state in which they hold as well, None where it is none; and the steps that it took."""
-        state = _State(dict(self.known), list(self.choices))
-        todo, steps = list(wishes), len(self.choices) // 16
-        while todo:
-            wish = todo.pop()
-            steps += 1
-            if isinstance(wish, _Goal):
-                todo.append(_taken_apart(wish))
-            elif isinstance(wish, _All):
-                todo += wish.parts
-            elif isinstance(wish, _Any):
-                state.choices.append(wish)
-            elif isinstance(wish.value, Field):
-                steps += len(wish.spans.spans)
-                if not state._narrow(wish.value.name, wish):
-                    return None, steps
-            else:
-                todo.append(_inside(wish.value, wish))
-        return state, steps
+    def with_(self, wish: _Wish) -> _State | None:
+        """The state in which that holds as well; None where it is none."""
+        state = _State(self._steps, self._known, self.choices)
+        return state if state.take(wish) else None
 
-    def _narrow(self, name: str, need: _Need) -> bool:
-        """Whether anything is left of the field."""
-        before = self.known.get(name) or _Known(sets.everything(kinds()[name]), name in nullable())
-        searches = before.searches
-        if need.search is not None and (need.search, need.found) not in searches:
-            if any(_excludes(other, need.search, need.found) for other in searches):
-                return False
-            searches = (*searches, (need.search, need.found))
-        spans = before.spans & need.spans
-        if searches and spans.kind == "text" and (values := spans.values()) is not None:
-            spans = sets.one_of("text", frozenset(_fitting(values, searches)))
-        self.known[name] = _Known(spans, before.null and need.null, searches)
-        return bool(spans.spans) or self.known[name].null
+    def take(self, wish: _Wish) -> bool:
+        """Let it hold from here on; False where it cannot."""
+        self._steps.take(1)
+        if isinstance(wish, _Any):
+            self.choices.append(wish)
+            return True
+        if isinstance(wish, _All):
+            return all(map(self.take, wish.parts))
+        if not isinstance(wish.value, Field):
+            return self.take(wish.inside)
+        self._steps.take(wish.values.size // 16)
+        found = self._field(wish.value.name).narrowed(wish)
+        if found is not None:
+            self._known[wish.value.name] = found
+        return found is not None
+
+    def settle(self) -> bool:
+        """Drop choices that are met and take those that have one way left; False where one has none."""
+        settled = False
+        while not settled:
+            settled, pending, self.choices = True, self.choices, []
+            for choice in pending:
+                ways = self._ways(choice)
+                if ways is None:
+                    continue
+                if len(ways) > 1:
+                    self.choices.append(choice if len(ways) == len(choice.parts) else _Any(tuple(ways)))
+                    continue
+                settled = False
+                if not ways or not self.take(ways[0]):
+                    return False
+        return True
+
+    def has_example(self) -> bool:
+        """Whether the first way that is open of each choice, one after the other, leads to an event."""
+        state: _State | None = _State(self._steps, self._known, self.choices)
+        while state is not None and state.choices:
+            ways = state._ways(state.choices.pop())
+            if ways is not None:
+                state = next((found for way in ways if (found := state.with_(way)) is not None), None)
+        return state is not None
+
+    def _ways(self, choice: _Any) -> list[_Wish] | None:
+        """Its parts that are possible here; None where one holds already."""
+        ways = []
+        for part in choice.parts:
+            verdict = self._verdict(part)
+            if verdict == "met":
+                return None
+            if verdict == "open":
+                ways.append(part)
+        return ways
+
+    def _verdict(self, wish: _Wish) -> _Verdict:
+        """Whether it holds in every event that is left, in some perhaps, or in none."""
+        self._steps.take(1)
+        if isinstance(wish, _Need):
+            if not isinstance(wish.value, Field):
+                return self._verdict(wish.inside)
+            self._steps.take(wish.values.size // 16)
+            before = self._field(wish.value.name)
+            after = before.narrowed(wish)
+            return "impossible" if after is None else "met" if after is before else "open"
+        decides: _Verdict = "impossible" if isinstance(wish, _All) else "met"
+        found: _Verdict = "met" if isinstance(wish, _All) else "impossible"
+        for part in wish.parts:
+            verdict = self._verdict(part)
+            if verdict == decides:
+                return decides
+            found = found if verdict == found else "open"
+        return found
+
+    def _field(self, name: str) -> _Known:
+        return self._known.get(name) or _untouched(name)
+
+
+@cache
+def _untouched(name: str) -> _Known:
+    return _Known(sets.everything(kinds()[name]), name in nullable())
 
 
 def _possible(wishes: Sequence[_Wish]) -> bool:
     """Whether the wishes can all hold; True also where the search is given up."""
-    first, steps = _State({}, []).with_(wishes)
-    stack = [] if first is None else [first]
-    while stack:
-        state = stack.pop()
-        if not state.choices:
-            return True
-        options: list[_State] = []
-        for place, choice in enumerate(state.choices):
-            rest = _State(state.known, state.choices[:place] + state.choices[place + 1 :])
-            mine = []
-            for part in choice.parts:
-                following, cost = rest.with_([part])
-                steps += cost
-                if following is not None:
-                    mine.append(following)
-            if steps > STEPS:
+    first = _State(_Steps(), {}, [])
+    stack = [first]
+    try:
+        if not all(map(first.take, wishes)):
+            return False
+        while stack:
+            state = stack.pop()
+            if not state.settle():
+                continue
+            if state.has_example():
                 return True
-            if place == 0 or len(mine) < len(options):
-                options = mine
-            if len(options) < 2:
-                break
-        stack += reversed(options)
+            choice = min(state.choices, key=lambda one: len(one.parts))
+            state.choices.remove(choice)
+            stack += [found for part in reversed(choice.parts) if (found := state.with_(part)) is not None]
+    except _TooLong:
+        return True
     return False
 
 
-def _taken_apart(goal: _Goal) -> _Wish:
-    tree, wanted = goal.tree, goal.wanted
+def _wish(tree: Tree, wanted: Wanted) -> _Wish:
+    """What must hold where the condition is to come out so."""
     if isinstance(tree, Not):
-        return _Goal(tree.item, _CONTRARY[wanted])
+        return _wish(tree.item, _CONTRARY[wanted])
     if isinstance(tree, And | Or):
         together = isinstance(tree, And) == (wanted in ("true", "not false"))
-        parts = tuple(_Goal(item, wanted) for item in tree.items)
+        parts = tuple(_wish(item, wanted) for item in tree.items)
         return _All(parts) if together else _Any(parts)
     return _need(tree, wanted)
 
@@ -190,15 +289,15 @@ def _need(atom: Atom, wanted: Wanted) -> _Wish:
         equal = sets.one_of(kind, frozenset({atom.const.value}))
         return _Need(atom.value, ~equal if yes else equal, yes)
     held, unknown_too = wanted in ("true", "not false"), wanted.startswith("not")
-    search, spans = _searched(atom), _spans(atom)
+    search, values = _searched(atom), _values(atom)
     if search is None:
-        return _Need(atom.value, spans if held else ~spans, unknown_too)
-    known = _Need(atom.value, spans if held else sets.everything(kind), False, search, held)
-    return _Any((_Need(atom.value, sets.nothing(kind), True), known)) if unknown_too else known
+        return _Need(atom.value, values if held else ~values, unknown_too)
+    known = _Need(atom.value, values if held else sets.everything(kind), False, search, held)
+    return _Any((_Need(atom.value, sets.nothing(kind), True), known)) if unknown_too and may_be_null(atom.value) else known
 
 
-def _spans(atom: Atom) -> Spans:
-    """The values for which it is true; of a search that spans cannot say, those for which it may be."""
+def _values(atom: Atom) -> Values:
+    """The values for which it is true; of a search that they cannot say, those for which it may be."""
     if isinstance(atom, Like | Part):
         return _begun(atom)
     if isinstance(atom, OneOf):
@@ -210,7 +309,7 @@ def _spans(atom: Atom) -> Spans:
     raise TypeError(type(atom).__name__)
 
 
-def _begun(atom: Like | Part) -> Spans:
+def _begun(atom: Like | Part) -> Values:
     if isinstance(atom, Part):
         return sets.beginning(atom.text if atom.how == "starts_with" else "")
     literal = _literal_like(atom)
@@ -221,7 +320,7 @@ def _begun(atom: Like | Part) -> Spans:
     return sets.beginning("" if atom.any_case else re.split("[%_]", atom.pattern)[0])
 
 
-def _compared(atom: Compare) -> Spans:
+def _compared(atom: Compare) -> Values:
     kind, value = atom.const.kind, atom.const.value
     equal = sets.one_of(kind, frozenset({value}))
     return {
@@ -235,7 +334,7 @@ def _compared(atom: Compare) -> Spans:
 
 
 def _searched(atom: Atom) -> Like | Part | None:
-    """The search that spans cannot say; one form for what is the same."""
+    """The search that values cannot say; one form for what is the same."""
     if isinstance(atom, Part):
         return None if atom.how == "starts_with" else atom
     if isinstance(atom, Like):
@@ -269,13 +368,13 @@ def _ways(value: Value, need: _Need) -> Iterator[list[_Wish]]:
         before: list[_Wish] = []
         for item in value.items[:-1]:
             yield [*before, _of(need, item, null=False)]
-            before = [*before, _Goal(IsNull(item), "true")]
+            before = [*before, _wish(IsNull(item), "true")]
         yield [*before, _of(need, value.items[-1], null=need.null)]
     elif isinstance(value, Case):
         before = []
         for condition, result in value.whens:
-            yield [*before, _Goal(condition, "true"), _of(need, result, null=need.null)]
-            before = [*before, _Goal(condition, "not true")]
+            yield [*before, _wish(condition, "true"), _of(need, result, null=need.null)]
+            before = [*before, _wish(condition, "not true")]
         if value.otherwise is not None:
             yield [*before, _of(need, value.otherwise, null=need.null)]
         elif need.null:
@@ -289,29 +388,29 @@ def _of(need: _Need, value: Value, null: bool) -> _Need:
 
 
 def _meets(const: Const, need: _Need) -> bool:
-    fits = need.search is None or isinstance(need.search, Has) or bool(_fitting([const.value], [(need.search, need.found)]))
-    return fits and bool((need.spans & sets.one_of(const.kind, frozenset({const.value}))).spans)
+    value = sets.one_of(const.kind, frozenset({const.value})) & need.values
+    return bool(value if need.search is None else _fitting(value, [(need.search, need.found)]))
 
 
-def _fitting(values: list[Any], searches: Sequence[tuple[Like | Part | Has, bool]]) -> list[Any]:
-    """The texts for which all the searches come out so, by the processor's own comparison."""
-    array = pa.array(values, pa.string())
-    masks = [kernels.holds(search, array) == found for search, found in searches]
-    return [value for value, *fits in zip(values, *masks, strict=True) if all(fits)]
+def _fitting(values: Values, searches: Sequence[tuple[_Search, bool]]) -> Values:
+    """The texts, out of a list, for which all the searches come out so."""
+    left = list(values.only or ())
+    for search, found in searches:
+        left = [text for text, held in zip(left, _in_each(search, left), strict=True) if held == found]
+    return values if len(left) == values.size else Values(values.kind, only=frozenset(left))
 
 
-def _excludes(known: tuple[Like | Part | Has, bool], search: Like | Part | Has, found: bool) -> bool:
-    """Whether the one search coming out so keeps the other from it."""
-    (other, was) = known
-    if was == found:
-        return False
-    there, missing = (other, search) if was else (search, other)
-    if there == missing:
-        return True
-    if not isinstance(there, Part) or not isinstance(missing, Part):
-        return False
-    return (
-        missing.text in there.text
-        if missing.how == "contains"
-        else there.how == "ends_with" and there.text.endswith(missing.text)
-    )
+def _in_each(search: _Search, texts: list[str]) -> list[bool]:
+    """Whether it finds something in each, by the processor's own comparison where that is more than one of texts."""
+    if isinstance(search, Part):
+        return [_finds(search.how, text, search.text) for text in texts]
+    return list(kernels.holds(search, pa.array(texts, pa.string()))) if texts else []
+
+
+def _finds(how: How, text: str, part: str) -> bool:
+    return part in text if how == "contains" else text.endswith(part) if how == "ends_with" else text.startswith(part)
+
+
+def _holds(there: Part, other: Part) -> bool:
+    """Whether a text that has the one has the other."""
+    return _finds(other.how, there.text, other.text) if other.how in ("contains", there.how) else False

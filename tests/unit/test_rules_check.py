@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from bench.conditions import conditions
 from pipeline.reference import source
 from pipeline.rules import check
 from pipeline.rules.model import KINDS, parse
@@ -196,6 +198,17 @@ def test_a_tenants_own_rules_come_first_and_shadow_no_other_tenants(folder: Path
     own = CAPTURE.format("c", "event_type = 'a'").replace("when", "tenant: demo\nwhen")
     assert said(folder, own + CAPTURE.format("d", "event_type = 'a'")) == []
     assert said(folder, CAPTURE.format("d", "event_type = 'a'") + own) == []
+
+
+def test_hundreds_of_rules_are_compared_in_no_time(folder: Path) -> None:
+    actions = ("fields: [response]\naction: drop", "fields: [content]\naction: mask", "fields: [message]\naction: cut\nlength: 9")
+    one = "kind: redaction\nname: r{}\nwhen: ({}) AND agent_id IN ({})\n{}\n---\n"
+    agents = [", ".join(f"'agent-{(n + k) % 50}'" for k in range(4)) for n in range(50)]
+    texts = [one.format(n, text, agents[n % 50], actions[n % 3]) for n, text in enumerate(conditions(200))]
+    started = time.process_time()
+    found = said(folder, "".join(texts))
+    assert time.process_time() - started < 2
+    assert any("changes nothing" in line for line in found)
 
 
 def test_no_more_than_32_classes_with_those_of_the_settings(folder: Path) -> None:
