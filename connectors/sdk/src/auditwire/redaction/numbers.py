@@ -53,94 +53,63 @@ def _card(match: re.Match[str]) -> bool:
     )
 
 
-IBAN_LENGTHS = {
-    **{
-        "AD": 24,
-        "AE": 23,
-        "AL": 28,
-        "AT": 20,
-        "AZ": 28,
-        "BA": 20,
-        "BE": 16,
-        "BG": 22,
-        "BH": 22,
-        "BR": 29,
-        "CH": 21,
-        "CR": 22,
-        "CY": 28,
-    },
-    **{
-        "CZ": 24,
-        "DE": 22,
-        "DK": 18,
-        "DO": 28,
-        "EE": 20,
-        "ES": 24,
-        "FI": 18,
-        "FO": 18,
-        "FR": 27,
-        "GB": 22,
-        "GE": 22,
-        "GI": 23,
-        "GL": 18,
-    },
-    **{
-        "GR": 27,
-        "GT": 28,
-        "HR": 21,
-        "HU": 28,
-        "IE": 22,
-        "IL": 23,
-        "IS": 26,
-        "IT": 27,
-        "JO": 30,
-        "KW": 30,
-        "KZ": 20,
-        "LB": 28,
-        "LI": 21,
-    },
-    **{
-        "LT": 20,
-        "LU": 20,
-        "LV": 21,
-        "MC": 27,
-        "MD": 24,
-        "ME": 22,
-        "MK": 19,
-        "MT": 31,
-        "MR": 27,
-        "MU": 30,
-        "NL": 18,
-        "NO": 15,
-        "PK": 24,
-    },
-    **{
-        "PL": 28,
-        "PS": 29,
-        "PT": 25,
-        "QA": 29,
-        "RO": 24,
-        "RS": 22,
-        "SA": 24,
-        "SE": 24,
-        "SI": 19,
-        "SK": 24,
-        "SM": 27,
-        "TN": 24,
-        "TR": 26,
-    },
-    **{"UA": 29, "VA": 22, "VG": 24, "XK": 20},
+# What follows a country and two check digits: so many digits (n), letters (a) or either (c); SWIFT's IBAN registry (ISO 13616).
+IBAN_STRUCTURES = {
+    "11n": "NO",
+    "12n": "BE",
+    "14n": "DK FI FO GL",
+    "15n": "SI",
+    "16n": "AT BA EE LT XK",
+    "17n": "HR",
+    "18n": "CR DE ME RS VA",
+    "19n": "AE IL",
+    "20n": "CZ ES SE SK TN",
+    "21n": "PT",
+    "22n": "IS",
+    "23n": "MR",
+    "24n": "HU PL",
+    "2n18c": "SA",
+    "3n13c": "KZ LU",
+    "3n10c2n": "MK",
+    "4n20c": "LB",
+    "5n12c": "CH LI",
+    "6n16c": "TR",
+    "6n19c": "UA",
+    "7n16c": "GR",
+    "8n12c": "AD",
+    "8n16c": "AL CY",
+    "10n11c2n": "FR MC",
+    "23n1a1c": "BR",
+    "1a10n12c": "IT SM",
+    "2a16n": "GE",
+    "4a10n": "NL",
+    "4a14n": "GB IE",
+    "4a16n": "VG",
+    "4a19n3a": "MU",
+    "4a6n8c": "BG",
+    "4a13c": "LV",
+    "4a14c": "BH",
+    "4a15c": "GI",
+    "4a16c": "PK RO",
+    "4a20c": "AZ",
+    "4a21c": "PS QA",
+    "4a22c": "KW",
+    "4a4n18c": "JO",
+    "4a5n18c": "MT",
+    "4c20n": "DO",
+    "20c": "MD",
+    "24c": "GT",
 }
-_LENGTHS: dict[int, list[str]] = {}
-for _country, _length in IBAN_LENGTHS.items():
-    _LENGTHS.setdefault(_length, []).append(_country)
+_KINDS = {"n": "[0-9]", "a": "[A-Za-z]", "c": "[A-Za-z0-9]"}
+_COUNTRIES = "|".join(" ".join(IBAN_STRUCTURES.values()).split())
 _ACCOUNTS = "|".join(
-    f"(?:{'|'.join(countries)})[0-9]{{2}}(?:[ .-]{{0,2}}[A-Za-z0-9]){{{length - 4}}}"
-    for length, countries in sorted(_LENGTHS.items())
+    f"(?:{countries.replace(' ', '|')})[0-9]{{2}}"
+    + "".join(f"(?:[ .-]{{0,2}}{_KINDS[kind]}){{{count}}}" for count, kind in re.findall("([0-9]+)([nac])", structure))
+    for structure, countries in IBAN_STRUCTURES.items()
 )
 _IBAN = rf"(?i){_LEFT}(?:{_ACCOUNTS})(?![A-Za-z0-9])"
 
-_ROUGH_IBAN = rf"(?i:(?:\b|_|[a-z]{{3}}|ID)(?:{'|'.join(IBAN_LENGTHS)})[0-9]{{2}}[ .-]{{0,2}}[A-Z0-9][ .-]{{0,2}}[A-Z0-9])"
+_ROUGH_IBAN = rf"(?i:(?:\b|_|[a-z]{{3}}|ID)(?:{_COUNTRIES})[0-9]{{2}}[ .-]{{0,2}}[A-Z0-9][ .-]{{0,2}}[A-Z0-9])"
 
 
 def _iban(match: re.Match[str]) -> bool:
