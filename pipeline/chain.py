@@ -17,6 +17,7 @@ from pipeline.batch import Batch, Reject
 from pipeline.dedupe import State, Verdict
 from pipeline.prints import Prints, prints, sequences_in
 from pipeline.rules.decide import NO_RULES, Rules
+from pipeline.rules.tally import Tally, tally
 from pipeline.sealing import Sealer
 from pipeline.shorten import fit
 from pipeline.stages import Lookup, act, enrich, redact, validate
@@ -60,11 +61,15 @@ class Context:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything one transaction writes, before framing: clean bodies with their keys, quarantine records, the ledger record."""
+    """Everything one transaction writes, before framing: clean bodies with their keys, quarantine records, the ledger record.
+
+    ``ruled``: what the rules did to the clean events.
+    """
 
     events: list[tuple[bytes | None, bytes]]
     quarantine: list[dict[str, Any]]
     entry: ledger.Record
+    ruled: Tally
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class _Encoded:
     bodies: list[bytes]
     seen: Prints
     verdict: Verdict
+    ruled: Tally
 
 
 def process(
@@ -195,20 +201,22 @@ def _settled(
     while True:
         seen = prints(batch, bodies, context.hash_key)
         verdict = state.judge(seen, at_us)
-        clean = _clean(context, records, batch.take(verdict.kept), verdict, using)
+        clean, ruled = _clean(context, records, batch.take(verdict.kept), verdict, using)
         encoded, large = _fitted(context, records, clean)
         if not large:
-            return _Encoded(clean, encoded, seen, verdict), out
+            return _Encoded(clean, encoded, seen, verdict, ruled), out
         out += [_reject(index, "encode", "too_large", tenant) for index, tenant in large]
         batch = batch.take(~np.isin(batch.index, [index for index, _ in large]))
 
 
-def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict: Verdict, using: tuple[Lookup, Rules]) -> Batch:
+def _clean(
+    context: Context, records: Sequence[RawRecord], kept: Batch, verdict: Verdict, using: tuple[Lookup, Rules]
+) -> tuple[Batch, Tally]:
     """Redacted, with everything that the processor writes; what a producer put there is gone."""
     if not len(kept):
-        return kept
+        return kept, Tally()
     kept = _run("enrich", context.stages["enrich"], kept, using[0], context.retention_class)
-    kept, changed = act.clean(kept, using[1], context.sealer.text_key, context.stages["redact"], _run)
+    kept, changed, decision = act.clean(kept, using[1], context.sealer.text_key, context.stages["redact"], _run)
     rows = len(kept)
     index = kept.index.tolist()
     times = np.fromiter([records[i].timestamp for i in index], np.int64, rows) * 1000
@@ -222,7 +230,8 @@ def _clean(context: Context, records: Sequence[RawRecord], kept: Batch, verdict:
         "processed_identity_conflict": pa.array(verdict.conflicts[verdict.kept]),
     }
     types = avro.event_arrow_schema()
-    return kept.replace({name: column.cast(types.field(name).type) for name, column in written.items()})
+    whole = kept.replace({name: column.cast(types.field(name).type) for name, column in written.items()})
+    return whole, tally(kept, changed, decision, using[1])
 
 
 def _fitted(context: Context, records: Sequence[RawRecord], clean: Batch) -> tuple[list[bytes], list[tuple[int, str]]]:
@@ -275,7 +284,7 @@ def _result(
         for r in sorted(out, key=lambda reject: reject.index)
     ]
     keys = [records[i].key for i in encoded.batch.index.tolist()]
-    return Result(list(zip(keys, encoded.bodies, strict=True)), quarantined, entry)
+    return Result(list(zip(keys, encoded.bodies, strict=True)), quarantined, entry, encoded.ruled)
 
 
 def _culprits(

@@ -40,6 +40,16 @@ LABELS = {
     "outcome": Label(
         "What became of it", ("clean", "conflict", "duplicate", "quarantined", "done", "failed", "cancelled", "expired")
     ),
+    "level": Label("Capture level", ("metadata", "request", "request_response")),
+    "action": Label("What became of the field, or of what was found in it", ("drop", "mask", "hash", "cut")),
+    "by": Label(
+        "Who said so: a rule; nobody but the detectors, which mask without a rule; or that the rules are outdated",
+        ("rule", "detector", "outdated"),
+    ),
+    "class": Label(
+        "Retention class, of the rules or of `AUDITWIRE_RETENTION_CLASSES`; `other` beyond the first 64 of a process",
+        pattern=r"[a-z0-9_-]{1,63}",
+    ),
     "phase": Label("Part of the work", ("handle", "commit")),
     "partition": Label("Number of the Kafka partition", pattern=r"\d{1,4}"),
     "sink": Label("Store", ("clickhouse", "archive", "ledger")),

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from prometheus_client import Counter, Gauge, Histogram
 
 from connectors.series import SERIES
+from pipeline.metric_labels import LABELS
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LATENCY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 21600.0, 86400.0)
+MOST_CLASSES = 64
 EVENTS = (1, 10, 100, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000)
 
 
@@ -82,6 +84,20 @@ PROCESSOR_REJECTS = Counter(
 )
 PROCESSOR_QUARANTINE_BYTES = Counter(
     "auditwire_processor_quarantine_bytes_total", "Bytes of the records that the processor put into quarantine."
+)
+PROCESSOR_CAPTURED = Counter(
+    "auditwire_processor_captured_events_total",
+    "Clean events by how much of their content may be kept: the capture level that the rules give them, request_response where "
+    "none is for them, metadata under outdated rules.",
+    ["level"],
+)
+PROCESSOR_TOUCHED = Counter(
+    "auditwire_processor_touched_fields_total",
+    "Fields of clean events that were touched (entries of processed_redacted_fields), by what was done and who said so.",
+    ["action", "by"],
+)
+PROCESSOR_CLASSED = Counter(
+    "auditwire_processor_classed_events_total", "Clean events by the retention class that they got.", ["class"]
 )
 PROCESSOR_BATCH_EVENTS = Histogram(
     "auditwire_processor_batch_events", "Raw records that one transaction covers.", buckets=EVENTS[:9]
@@ -265,6 +281,16 @@ TOPIC_WANTED = Gauge("auditwire_topic_partitions_wanted", "Partitions of the top
 LAST_LOOK = Gauge("auditwire_lag_exporter_last_look_timestamp_seconds", "When the last complete look at Kafka ended, Unix time.")
 
 
+_classes: set[str] = set()
+
+
+def class_label(name: str) -> str:
+    """The label of a retention class: rules have 32 at most, and of those that rules had before a process remembers as many."""
+    if len(_classes) < MOST_CLASSES:
+        _classes.add(name)
+    return name if name in _classes else "other"
+
+
 def begin(part: str) -> None:
     """Let counters of a part begin at 0: Prometheus sees no increase in a series that begins at 1."""
     for change in ("assigned", "revoked", "lost"):
@@ -273,6 +299,12 @@ def begin(part: str) -> None:
         for outcome in ("clean", "conflict", "duplicate", "quarantined"):
             PROCESSOR_EVENTS.labels(outcome)
         PROCESSOR_REJECTS.labels("processing_error")
+        for level in LABELS["level"].values:
+            PROCESSOR_CAPTURED.labels(level)
+        for action in LABELS["action"].values:
+            PROCESSOR_TOUCHED.labels(action, "rule")
+        PROCESSOR_TOUCHED.labels("mask", "detector")
+        PROCESSOR_TOUCHED.labels("drop", "outdated")
     elif part == "export":
         for outcome in ("done", "failed"):
             EXPORT_JOBS.labels(outcome)

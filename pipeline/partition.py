@@ -22,6 +22,7 @@ from pipeline.dedupe import State
 from pipeline.enrichment import Reference
 from pipeline.reject_cap import STAGES, RejectCap
 from pipeline.rules.decide import Rules
+from pipeline.rules.tally import Tally
 from pipeline.ruling import Ruling
 from pipeline.stages import Lookup
 from pipeline.work import Blocked
@@ -47,10 +48,11 @@ class Topics:
 
 @dataclass(frozen=True)
 class Planned:
-    """A batch ready to be committed; ``refused`` of its records could not be read as events."""
+    """A batch ready to be committed; ``refused`` of its records could not be read as events, ``ruled`` is what rules did."""
 
     outputs: list[Output]
     entry: book.Record
+    ruled: Tally
     refused: int = 0
 
     @property
@@ -200,7 +202,7 @@ class PartitionWork:
         if self._since_snapshot is None or self._since_snapshot >= self._shared.snapshot_every:
             entry, encoded = self._with_snapshot(entry, encoded)
         refused = sum(record["stage"] in STAGES for record in result.quarantine)
-        return Planned(self._outputs(result, encoded), entry, refused)
+        return Planned(self._outputs(result, encoded), entry, result.ruled, refused)
 
     def _with_snapshot(self, entry: book.Record, encoded: bytes) -> tuple[book.Record, bytes]:
         assert self._state is not None  # noqa: S101
@@ -246,6 +248,7 @@ class PartitionWork:
             metrics.PROCESSOR_REJECTS.labels(found["reason"]).inc(found["count"])
         metrics.PROCESSOR_QUARANTINE_BYTES.inc(sum(len(value) for topic, _, value in outcome.outputs if topic == quarantine))
         metrics.PROCESSOR_BATCH_EVENTS.observe(entry["read"])
+        _count_ruled(outcome.ruled)
         self._note_memory()
 
     def _note_capped(self) -> None:
@@ -262,3 +265,12 @@ class PartitionWork:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+
+def _count_ruled(ruled: Tally) -> None:
+    for level, events in ruled.levels.items():
+        metrics.PROCESSOR_CAPTURED.labels(level).inc(events)
+    for (action, by), fields in ruled.fields.items():
+        metrics.PROCESSOR_TOUCHED.labels(action, by).inc(fields)
+    for name, events in ruled.classes.items():
+        metrics.PROCESSOR_CLASSED.labels(metrics.class_label(name)).inc(events)

@@ -23,6 +23,7 @@ from pipeline.stages.detectors import RULES_REVISION
 
 Rule: TypeAlias = Capture | Redaction | Retention
 STRENGTH = ("drop", "mask", "hash", "cut")
+OUTDATED = "outdated-rules"
 NONE = -1
 
 
@@ -63,7 +64,7 @@ class Rules:
     """
 
     def __init__(self, snapshot: Snapshot, *, outdated: bool = False) -> None:
-        self.snapshot, self._outdated = snapshot, outdated
+        self.snapshot, self.outdated = snapshot, outdated
         self.classes = frozenset(c.name for c in snapshot.classes)
         number = f"/{snapshot.revision}" if snapshot.revision else ""
         self.version = f"{RULES_REVISION}{number}{'/outdated' if outdated else ''}"
@@ -74,7 +75,7 @@ class Rules:
         self._actions = [
             *(Action("drop", f"rule:{capture.name}") for capture in snapshot.captures),
             *(Action(r.action, f"rule:{r.name}", r.name, r.length) for r in snapshot.redactions),
-            Action("drop", "outdated-rules"),
+            Action("drop", OUTDATED),
         ]
         self._columns = {rule.name: columns_of(rule.fields) for rule in snapshot.redactions}
         numbered = enumerate(snapshot.redactions, len(snapshot.captures))
@@ -83,12 +84,12 @@ class Rules:
 
     def decide(self, batch: Batch) -> Decision:
         """What the rules say of each row, after enrichment."""
-        if not len(batch) or not (self._rules or self._outdated or self.snapshot.detectors):
+        if not len(batch) or not (self._rules or self.outdated or self.snapshot.detectors):
             return NOTHING
         rows, tenants = self._matched(batch)
         levels = _first(self.snapshot.captures, rows, len(batch))
         whole: dict[str, Codes] = {}
-        if self._outdated:
+        if self.outdated:
             _fill(whole, CONTENT, np.ones(len(batch), np.bool_), len(self._actions) - 1)
         for number, capture in enumerate(self.snapshot.captures):
             _fill(whole, DROPPED_AT[capture.level], levels == number, number)

@@ -53,9 +53,8 @@ def _failures(document: Document, rules: Rules, retention_class: str) -> Iterato
     if refused:
         yield document.problem(("event",), f"the processor refuses such an event: {refused[0].detail}")
         return
-    levels = rules.decide(batch).levels
-    after, changed = clean(batch, rules, lambda _: EXAMPLE_KEY)
-    number = NONE if levels is None else int(levels[0])
+    after, changed, decision = clean(batch, rules, lambda _: EXAMPLE_KEY)
+    number = NONE if decision.levels is None else int(decision.levels[0])
     found = {
         "capture": "request_response" if number == NONE else rules.snapshot.captures[number].level,
         "retention_class": after.column(OWN_CLASS)[0].as_py(),

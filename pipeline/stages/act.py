@@ -48,17 +48,24 @@ class Emptied:
     touched: Mapping[str, Codes]
 
 
-def clean(batch: Batch, rules: Rules, key_of: KeyOf, redact: Redact = redact, run: Run = _plainly) -> tuple[Batch, pa.Array[Any]]:
-    """The enriched batch with retention classes and without what rules and ``redact`` take out; per row what changed.
+class Cleaned(NamedTuple):
+    """A batch after its rules; ``changed``: per row its processed_redacted_fields (list<utf8>)."""
 
-    That is a list<utf8>, as processed_redacted_fields. ``key_of``: the key of a tenant's hashes. ``run`` is called with a stage's
-    name, a function and what it takes.
+    batch: Batch
+    changed: pa.Array[Any]
+    decision: Decision
+
+
+def clean(batch: Batch, rules: Rules, key_of: KeyOf, redact: Redact = redact, run: Run = _plainly) -> Cleaned:
+    """The enriched batch with retention classes and without what rules and ``redact`` take out; what changed, and why.
+
+    ``key_of``: the key of a tenant's hashes. ``run`` is called with a stage's name, a function and what it takes.
     """
     decision = run("rules", rules.decide, batch)
     emptied = run("rules", empty, batch, decision)
     redacted, found = run("redact", _redacted, emptied.batch, rules, decision, redact)
     finished, changed = run("rules", finish, emptied, redacted, found, key_of)
-    return run("rules", _classed, finished, rules, decision), changed
+    return Cleaned(run("rules", _classed, finished, rules, decision), changed, decision)
 
 
 def _redacted(batch: Batch, rules: Rules, decision: Decision, redact: Redact) -> tuple[Batch, pa.Array[Any]]:

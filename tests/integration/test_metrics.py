@@ -121,6 +121,10 @@ def test_the_processor_counts_what_its_ledger_says(world: World) -> None:
     assert (sums["conflicts"], sums["duplicates"], sums["quarantined"]) == (1, 1, 3)
     assert world.total("processor", "auditwire_processor_events_total") == sums["read"]
     assert world.total("processor", "auditwire_processor_transactions_total") == len(entries)
+    page = world.parts["processor"].scrape()
+    clean = sum(total(page, "auditwire_processor_events_total", outcome=outcome) for outcome in ("clean", "conflict"))
+    assert total(page, "auditwire_processor_captured_events_total", level="request_response") == clean
+    assert total(page, "auditwire_processor_classed_events_total", **{"class": "standard"}) == clean
     assert world.total("processor", "auditwire_processor_batch_events_sum") == sums["read"]
     assert world.total("processor", "auditwire_processor_batch_events_count") == len(entries)
     identities = sum(len(entry["identities"]) // 16 for entry in entries)

@@ -117,6 +117,11 @@ def publish(folder: Path, text: str, worker: Worker | None = None) -> int:
     return newest.revision
 
 
+def counted(worker: Worker, what: str, **labels: str) -> float:
+    """A counter of what rules did."""
+    return total(scrape(worker.admin), f"auditwire_processor_{what}_total", **labels)
+
+
 def heard_by(worker: Worker) -> float:
     """Number of the revision that its next batch is under."""
     return total(scrape(worker.admin), "auditwire_processor_reference_revision", series=RULES.name)
@@ -180,6 +185,9 @@ def test_from_the_command_line_to_each_event_and_back_without_a_restart(shell: S
         assert worker.process.poll() is None, "nobody was started again"
         entries = [entry["rules_revision"] for entry in ledger(shell, PARTITION) if entry["clean"]]
         assert entries[-1] == f"{RULES_REVISION}/3" and set(entries) >= {e["processed_rules_revision"] for e in events.clean()}
+        until(lambda: counted(worker, "touched_fields", action="mask", by="rule") == 2, 30)
+        assert counted(worker, "captured_events", level="metadata") >= 1  # the audit event of a publication may be one more
+        assert counted(worker, "classed_events", **{"class": "long"}) == counted(worker, "captured_events", level="metadata")
     finally:
         worker.kill()
 

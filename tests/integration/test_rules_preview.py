@@ -97,7 +97,7 @@ def _events() -> pa.RecordBatch:
 
 def _after(events: pa.RecordBatch, one: Rules) -> Batch:
     """What the processor would store under these rules."""
-    batch, changed = clean(Batch.of(events), one, lambda tenant: tenant.encode().ljust(32, b"0"))
+    batch, changed, _ = clean(Batch.of(events), one, lambda tenant: tenant.encode().ljust(32, b"0"))
     return batch.replace({"processed_redacted_fields": changed.cast(events.schema.field("processed_redacted_fields").type)})
 
 

@@ -16,7 +16,7 @@ from tests.prometheus import check, labels_of, promtool
 DASHBOARD: dict[str, Any] = json.loads((CHECKOUT / "infra" / "grafana" / "auditwire.json").read_text(encoding="utf-8"))
 PANELS = DASHBOARD["panels"]
 EXPRESSIONS = [(panel["title"], target) for panel in PANELS for target in panel.get("targets", ())]
-ROWS = ["At a glance", "Flow", "Lag", "Correctness", "Stores", "Export", "Processes"]
+ROWS = ["At a glance", "Flow", "Lag", "Correctness", "Rules", "Stores", "Export", "Processes"]
 
 
 def test_the_rows_and_nothing_but_built_in_panels() -> None:

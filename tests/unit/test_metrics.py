@@ -55,6 +55,13 @@ def test_a_label_of_no_list_is_found() -> None:
     ]
 
 
+def test_retention_classes_that_come_and_go_with_revisions_end_in_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_classes", set())
+    names = [f"class-{n}" for n in range(metrics.MOST_CLASSES + 1)]
+    assert [metrics.class_label(name) for name in names] == [*names[:-1], "other"]
+    assert metrics.class_label(names[0]) == names[0]
+
+
 def test_the_series_of_a_part_begin_at_zero() -> None:
     metrics.begin("clickhouse-sink")
     metrics.begin("processor")
@@ -62,6 +69,7 @@ def test_the_series_of_a_part_begin_at_zero() -> None:
     for name, labels in (
         ("auditwire_sink_retries_total", ("clickhouse", "fenced")),
         ("auditwire_processor_events_total", ("conflict",)),
+        ("auditwire_processor_touched_fields_total", ("cut", "rule")),
     ):
         assert labels in known[name]._metrics
 

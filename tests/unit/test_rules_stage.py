@@ -11,6 +11,7 @@ import pytest
 from pipeline.batch import Batch
 from pipeline.rules.columns import CONTENT, RESPONSE_SIDE
 from pipeline.rules.decide import NO_RULES
+from pipeline.rules.tally import tally
 from pipeline.stages import RULES_REVISION
 from pipeline.stages.act import clean
 from tests.rules import rules
@@ -26,7 +27,7 @@ def key_of(tenant: str) -> bytes:
 
 def done(text: str, *events: dict[str, Any], **how: Any) -> tuple[Batch, list[list[str]]]:
     """The events after the rules, and what they say was changed."""
-    batch, changed = clean(batch_of(*events), rules(text, **how), key_of)
+    batch, changed, _ = clean(batch_of(*events), rules(text, **how), key_of)
     return batch, changed.to_pylist()
 
 
@@ -38,7 +39,7 @@ def one(text: str, **event: Any) -> tuple[dict[str, Any], list[str]]:
 
 def test_without_rules_only_secrets_and_addresses_go() -> None:
     batch = batch_of({"prompt": f"{TOKEN} {MAIL}", "actor_id": MAIL})
-    after, changed = clean(batch, NO_RULES, key_of)
+    after, changed, _ = clean(batch, NO_RULES, key_of)
     assert column(after, "prompt") == ["[REDACTED:gitlab_token] [REDACTED:email]"] and column(after, "actor_id") == [MAIL]
     assert all("rule" not in entry for entry in changed.to_pylist()[0])
     assert NO_RULES.version == RULES_REVISION
@@ -46,7 +47,7 @@ def test_without_rules_only_secrets_and_addresses_go() -> None:
 
 def test_columns_that_no_rule_touches_are_shared() -> None:
     batch = batch_of({"prompt": "p", "response": "r"})
-    after, _ = clean(batch, rules("kind: redaction\nname: r\nfields: [prompt]\naction: drop\n"), key_of)
+    after, _, _ = clean(batch, rules("kind: redaction\nname: r\nfields: [prompt]\naction: drop\n"), key_of)
     for name in set(batch.columns.schema.names) - {"prompt"}:
         assert _addresses(batch, name) == _addresses(after, name)
     assert _addresses(batch, "prompt") != _addresses(after, "prompt")
@@ -314,3 +315,49 @@ def test_what_a_cut_leaves_of_a_secret_is_masked_where_rules_search_too() -> Non
     text = FINDING.format("k", "prompt", "keep", "email")
     after, _ = one(text, prompt=f"{MAIL} glpat-A1b2", truncated_fields=["prompt=70000"])
     assert after["prompt"] == f"{MAIL} [REDACTED:cut]"
+
+
+COUNTED = """\
+kind: capture
+name: bare
+when: event_type = 'bare'
+level: metadata
+---
+kind: redaction
+name: no-prompts
+fields: [prompt]
+action: mask
+---
+kind: redaction
+name: mails
+fields: [actor_id]
+action: hash
+detectors: [email]
+---
+kind: retention
+name: longer
+when: event_type = 'long'
+class: extended
+"""
+
+
+@pytest.mark.parametrize("outdated", [False, True])
+def test_what_rules_did_is_counted_by_level_action_and_class(outdated: bool) -> None:
+    asked = rules(COUNTED, outdated=outdated)
+    events = [
+        {"event_type": "bare", "prompt": "p", "message": MAIL, "actor_id": "ana"},
+        {"event_type": "long", "prompt": "p", "message": MAIL, "actor_id": MAIL},
+        {"event_type": "long", "prompt": "", "message": "", "tool_name": TOKEN},
+    ]
+    found = tally(
+        *clean(batch_of(*({"processed_retention_class": "standard"} | event for event in events)), asked, key_of), asked
+    )
+    assert found.levels == ({"metadata": 3} if outdated else {"metadata": 1, "request_response": 2})
+    assert found.classes == {"standard": 1, "extended": 2}
+    taken = {("drop", "rule"): 2, ("mask", "rule"): 1, ("mask", "detector"): 2}
+    assert found.fields == {("hash", "rule"): 1} | ({("drop", "outdated"): 4, ("mask", "detector"): 1} if outdated else taken)
+
+
+def test_without_rules_what_detectors_masked_is_counted() -> None:
+    found = tally(*clean(batch_of({"prompt": MAIL}, {"prompt": "p"}), NO_RULES, key_of), NO_RULES)
+    assert (found.levels, found.fields) == ({"request_response": 2}, {("mask", "detector"): 1})
