@@ -8,7 +8,7 @@ from typing import Any
 import schemas
 from pipeline.reference.shapes import Shapes, near, short
 from pipeline.reference.source import Document, Problem
-from pipeline.rules import columns, condition, conditions, tree
+from pipeline.rules import columns, condition, conditions, example_event, tree
 from pipeline.rules.model import KINDS, canonical
 from pipeline.rules.patterns import Unusable, usable
 
@@ -32,6 +32,7 @@ def problems(documents: Sequence[Document], retention_classes: Sequence[str]) ->
     found += [problem for _, wrong in shapes for problem in wrong]
     found += [problem for document in sound if document.kind == "redaction" for problem in _redaction(document)]
     found += [problem for document in sound if document.kind == "detector" for problem in _pattern(document)]
+    found += [problem for document in sound if document.kind == "example" for problem in example_event.problems(document)]
     found += _same_names(documents)
     found += _detectors(documents, sound)
     found += _classes(documents, sound, retention_classes)

@@ -170,7 +170,27 @@ CASES = {
         "kind: redaction\nname: r\nwhen: tool_server = 'crm-mcp'\nfields: [prompt]\naction: hash\n",
         "x.yaml:5: redaction r: action: changes nothing, as redaction no-crm-content (good.yaml:10) takes as much",
     ),
-    "no event field": (
+    "misspelt field of an event": (
+        "kind: example\nname: e\nevent:\n  promt: x\nexpect: {redacted: []}\n",
+        "x.yaml:4: example e: event.promt: there is no field 'promt' (did you mean prompt?): docs/event-reference.md lists them",
+    ),
+    "misspelt field that is expected": (
+        "kind: example\nname: e\nevent: {}\nexpect:\n  fields:\n    tool_arg: x\n",
+        "x.yaml:6: example e: expect.fields.tool_arg: there is no field 'tool_arg' (did you mean tool_args?)",
+    ),
+    "a value that does not fit its field": (
+        "kind: example\nname: e\nevent: {input_tokens: many}\nexpect: {redacted: []}\n",
+        "x.yaml:3: example e: event.input_tokens: must be a whole number",
+    ),
+    "a value that no event can have": (
+        "kind: example\nname: e\nevent: {prompt: !!binary aGk=}\nexpect: {redacted: []}\n",
+        "x.yaml:3: example e: event.prompt: must be text",
+    ),
+    "given to the processor what it writes": (
+        "kind: example\nname: e\nevent: {processed_version: '1'}\nexpect: {redacted: []}\n",
+        "x.yaml:3: example e: event.processed_version: the processor writes it after the rules: leave it out",
+    ),
+    "no field of an expectation": (
         "kind: example\nname: e\nevent: {}\nexpect: {redactd: []}\n",
         "x.yaml:4: example e: expect.redactd: expect has no such field (did you mean redacted?)",
     ),
