@@ -57,14 +57,15 @@ class Chunks:
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """The chunks that are full now."""
-        batch, at = _conform(batch, self._schema), 0
+        at = 0
         while at < batch.num_rows:
             piece = batch.slice(at, CHUNK_ROWS - self._rows)
-            if self._most + piece.nbytes > CHUNK_BYTES:
+            size = piece.get_total_buffer_size()  # of the whole batch, but twenty times cheaper than that of the piece
+            if self._most + size > CHUNK_BYTES:
                 piece = piece.slice(0, self._fitting(piece))
             if piece.num_rows:
                 self._held.append(piece)
-                self._rows, self._most, at = self._rows + piece.num_rows, self._most + piece.nbytes, at + piece.num_rows
+                self._rows, self._most, at = self._rows + piece.num_rows, self._most + size, at + piece.num_rows
             if at < batch.num_rows or self._rows == CHUNK_ROWS:
                 yield self._taken()
 
@@ -80,7 +81,7 @@ class Chunks:
 
     def _taken(self) -> pa.RecordBatch:
         held, self._held, self._rows, self._most = self._held, [], 0, 0
-        return pa.concat_batches(held)
+        return _conform(pa.concat_batches(held), self._schema)
 
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -115,13 +116,14 @@ class Files:
     def abandon(self) -> None:
         """Let go of the open file."""
         if self._part is not None:
+            self._part.writer.abandon()
             self._part.out.drop()
 
     def _write(self, chunk: pa.RecordBatch) -> None:
         part = self._part = self._part or _Part(self._form, self._schema)
         part.writer.write(chunk)
         part.rows += chunk.num_rows
-        if part.rows >= FILE_ROWS or part.out.size >= FILE_BYTES:
+        if part.rows >= FILE_ROWS or part.writer.size() >= FILE_BYTES:
             self._close(part)
 
     def _close(self, part: _Part) -> None:

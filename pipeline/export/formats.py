@@ -8,6 +8,7 @@ a ``'`` in front: one that begins with ``= + - @`` (full-width ones too), tab, C
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, Protocol
 
 import orjson
@@ -27,17 +28,29 @@ class Writer(Protocol):
     def write(self, batch: pa.RecordBatch) -> None:
         """Append rows. Batches must be cut by row count alone: Parquet's row groups follow them."""
 
+    def size(self) -> int:
+        """Bytes of the file so far, without what is held or under way: it depends on the rows alone, too."""
+
     def close(self) -> None:
         """Write what is held and the format's end."""
 
+    def abandon(self) -> None:
+        """Write nothing more."""
+
 
 class Parquet:
-    """zstd, row groups of at most 64,000 rows or about 32 MiB of columns."""
+    """zstd, row groups of at most 64,000 rows or about 32 MiB of columns; one is written while the next is gathered."""
 
     def __init__(self, out: BinaryIO, schema: pa.Schema) -> None:
+        self._out = out
         self._writer = pq.ParquetWriter(out, schema, compression="zstd", coerce_timestamps=None)
         self._held: list[pa.RecordBatch] = []
-        self._rows = self._bytes = 0
+        self._rows = self._bytes = self._size = 0
+        self._pool = ThreadPoolExecutor(1, "row-group")
+        self._writing: Future[None] | None = None
+
+    def size(self) -> int:
+        return self._size
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._held.append(batch)
@@ -48,12 +61,26 @@ class Parquet:
     def close(self) -> None:
         if self._held:
             self._flush()
+        self._settle()
+        self._pool.shutdown()
         self._writer.close()
 
+    def abandon(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
     def _flush(self) -> None:
-        table = pa.Table.from_batches(self._held).combine_chunks()
+        self._settle()
+        self._writing = self._pool.submit(self._group, self._held)
         self._held, self._rows, self._bytes = [], 0, 0
+
+    def _group(self, batches: list[pa.RecordBatch]) -> None:
+        table = pa.Table.from_batches(batches).combine_chunks()
         self._writer.write_table(table, row_group_size=table.num_rows)
+
+    def _settle(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+        self._writing, self._size = None, self._out.tell()
 
 
 def _size(batch: pa.RecordBatch) -> int:
@@ -77,7 +104,13 @@ class JsonLines:
         lines = pc.binary_join_element_wise(*pieces, pa.scalar("}\n"), pa.scalar(""))
         self._out.write(_joined(lines))
 
+    def size(self) -> int:
+        return self._out.tell()
+
     def close(self) -> None:
+        pass
+
+    def abandon(self) -> None:
         pass
 
 
@@ -86,14 +119,20 @@ class Csv:
 
     def __init__(self, out: BinaryIO, schema: pa.Schema) -> None:
         shown = pa.schema([pa.field(f.name, _csv_type(f.type)) for f in schema])
-        self._schema = shown
+        self._out, self._schema = out, shown
         self._writer = pa.csv.CSVWriter(out, shown)
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._writer.write_batch(pa.RecordBatch.from_arrays([_csv_cells(c) for c in batch.columns], schema=self._schema))
 
+    def size(self) -> int:
+        return self._out.tell()
+
     def close(self) -> None:
         self._writer.close()
+
+    def abandon(self) -> None:
+        pass
 
 
 WRITERS: dict[str, Callable[[BinaryIO, pa.Schema], Writer]] = {"parquet": Parquet, "jsonl": JsonLines, "csv": Csv}

@@ -142,19 +142,21 @@ def test_bytes_depend_on_the_rows_alone(form: str, cuts: list[int], tmp_path_fac
 def test_row_groups_end_where_they_do_however_the_rows_came(limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that has an absent value elsewhere has a bitmap for all of its rows, which are no more bytes of the rows."""
     monkeypatch.setattr(formats, "GROUP_BYTES", limit)
+    monkeypatch.setattr(files, "FILE_BYTES", 3_000)
     schema = pa.schema([pa.field("number", pa.int64()), pa.field("text", pa.string(), nullable=False)])
-    numbers = pa.array([None if i == 1001 else i for i in range(4000)], pa.int64())
-    whole = pa.RecordBatch.from_arrays([numbers, pa.array(["x" * 10] * 4000)], schema=schema)
+    numbers = pa.array([None if i == 1001 else i for i in range(10_000)], pa.int64())
+    whole = pa.RecordBatch.from_arrays([numbers, pa.array(["x" * 10] * 10_000)], schema=schema)
     made = []
-    for size in (250, 256, 4000):
+    for size in (250, 256, 10_000):
         out = files.Files(Folder(tmp_path), f"{size}-", "parquet", schema)
-        for first in range(0, 4000, size):
+        for first in range(0, 10_000, size):
             sent = pa.BufferOutputStream()
             with pa.ipc.new_stream(sent, schema) as stream:
                 stream.write_batch(whole.slice(first, size))
             out.write(pa.ipc.open_stream(sent.getvalue()).read_next_batch())
         made.append(out.finish())
     assert made[0] == made[1] == made[2]
+    assert len(made[0]) > 1
 
 
 def test_a_file_ends_at_its_limit_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
