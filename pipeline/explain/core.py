@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.batch import Batch
+from pipeline.counts import counted
 from pipeline.retention.lengths import Term, Unit, end_of
 from pipeline.rules.decide import NONE, Rules
 from pipeline.rules.model import Snapshot
@@ -74,7 +75,7 @@ def explained(event: Stored, decided: Snapshot | None, known: Sequence[Term], no
 def lines(found: dict[str, Any]) -> list[str]:
     """The same for people."""
     kept, name = found["retention"], found["retention"]["class"] or "(none)"
-    stays = f"until {kept['stays_until']}: {kept['months']} months by revision {kept['revision']} of the rules"
+    stays = f"until {kept['stays_until']}: {counted(kept['months'] or 0, 'month')} by revision {kept['revision']} of the rules"
     rules = found["rules_revision"]
     if rules and "/" not in rules:
         rules += " (the detectors'; no revision of rules was published then)"

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline.counts import counted
+
 MOST_SHOWN = 200
 KINDS: dict[str, str] = {
     "missing_in_clickhouse": "in the clean topic or the archive, but not in ClickHouse",
@@ -98,7 +100,7 @@ class PartitionReport:
         return f"not yet covered: {'; '.join(late)}" if late else None
 
     def __str__(self) -> str:
-        result = f"{self.differences} differences" if self.differences else "agree"
+        result = counted(self.differences, "difference") if self.differences else "agree"
         ledger = "" if self.ledger_records is None or self.ledger_cut is not None else f", {self.ledger_records} ledger records"
         below = f"; the topic begins at {self.log_start}" if self.log_start > self.since else ""
         text = f"{self.place}  {self.since}..{self.until}: {self.events} events{ledger}: {result}{below}"
@@ -111,7 +113,7 @@ class PartitionReport:
                 f" {self.duplicates} were duplicates"
             )
         if self.deleted:
-            text += f"\n  {self.deleted} events were deleted at the end of their time, with certificates"
+            text += f"\n  {counted(self.deleted, 'event was', 'events were')} deleted at the end of their time, with certificates"
         if self.lost_before_processing:
             text += f"\n  Kafka deleted {self.lost_before_processing} raw records before they were processed: they are lost"
         waiting = self.waiting()

@@ -10,7 +10,9 @@ from pathlib import Path
 from connectors.postgres.reference import Revisions
 from connectors.series import REFERENCE
 from pipeline import settings
+from pipeline.counts import counted
 from pipeline.reference import check, compare, source
+from pipeline.reference.model import KINDS
 from pipeline.reference.revisions_command import FAILED, Command
 
 EPILOG = """\
@@ -38,8 +40,8 @@ def _check(args: argparse.Namespace) -> int:
     text = COMMAND.document(args.folder)
     if text is None:
         return FAILED
-    counts = {kind: len(found) for kind, found in json.loads(text).items() if isinstance(found, list)}
-    print(f"in order: {', '.join(f'{n} {kind}' for kind, n in counts.items())}")
+    found = json.loads(text)
+    print(f"in order: {', '.join(counted(len(found[f'{kind}s']), kind) for kind in sorted(KINDS))}")
     return 0
 
 

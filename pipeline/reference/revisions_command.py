@@ -14,6 +14,7 @@ from pathlib import Path
 from connectors.postgres import PostgresError
 from connectors.postgres.reference import OutdatedError, Revision, Revisions
 from connectors.series import Series
+from pipeline.counts import counted
 from pipeline.reference.compare import Change
 
 FAILED, WRONG = 1, 2
@@ -81,7 +82,7 @@ class Command:
         found = self.changes(old.document if old else "", text)
         _show(found)
         from_ = f"revision {old.revision}" if old else "nothing: no revision is there yet"
-        print(f"{len(found) or 'no'} differences from {from_}")
+        print(f"{counted(len(found), 'difference') if found else 'no differences'} from {from_}")
         return 1 if found else 0
 
     def _apply(self, args: argparse.Namespace) -> int:

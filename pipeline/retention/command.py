@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import settings
+from pipeline.counts import counted
 from pipeline.retention.certificate import CertificateError, PublicKeys, public_pem, public_text
 from pipeline.retention.extend import extend
 from pipeline.retention.plan import BEGUN, DUE, Plan
@@ -96,7 +97,7 @@ def _run(args: argparse.Namespace, servers: Servers) -> int:
 
 def _extend(args: argparse.Namespace, servers: Servers) -> int:
     del args
-    print(f"{extend(servers, _now())} objects are locked for longer")
+    print(f"{counted(extend(servers, _now()), 'object is', 'objects are')} locked for longer")
     return 0
 
 
@@ -117,7 +118,8 @@ def _verify(file: Path, keys: str) -> int:
     if found.completed is None:
         raise CertificateError(f"{file} is an intent, no certificate: it says what was decided, not that it was done")
     print(
-        f"signed and unaltered: {found.events} events of {found.unit} of {found.namespace} in {len(found.objects)} objects were"
-        f" deleted, {found.completed:%Y-%m-%d %H:%M:%S} UTC, decided by {found.by}: {found.reason}"
+        f"signed and unaltered: {counted(found.events, 'event')} of {found.unit} of {found.namespace} in"
+        f" {counted(len(found.objects), 'object')}, deleted {found.completed:%Y-%m-%d %H:%M:%S} UTC,"
+        f" decided by {found.by}: {found.reason}"
     )
     return 0

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.clickhouse.retention import HeldRows
+from pipeline.counts import counted
 from pipeline.retention.certificate import Deletion, Object, Removed, canonical
 from pipeline.retention.lengths import End, Unit
 
@@ -49,7 +50,7 @@ class Line:
         """Which revision of the rules decides."""
         if self.end is None:
             return "no revision of the rules says how long"
-        return f"{self.end.months} months by revision {self.end.revision}"
+        return f"{counted(self.end.months, 'month')} by revision {self.end.revision}"
 
     def intent(self, namespace: str, by: str, reason: str, plan: str) -> Deletion:
         """Of a line that is due."""
@@ -115,7 +116,9 @@ def agreed(rows: Iterable[HeldRows], parts: Iterable[Part]) -> tuple[tuple[Remov
         count, checksum = sum(p.count for p in mine), sum(p.checksum for p in mine) % 2**64
         topic = mine[0].topic if mine else f"topic id {row.topic_id}"
         if row.count != row.unique or (row.count, row.checksum) != (count, checksum):
-            differ.append(_differs(topic, row.partition, f"{row.count} events at {row.unique} positions", count))
+            differ.append(
+                _differs(topic, row.partition, f"{counted(row.count, 'event')} at {counted(row.unique, 'position')}", count)
+            )
             continue
         removed.append(Removed(topic, row.topic_id, row.partition, row.count, row.checksum, row.first, row.last, row.last_raw))
     differ += [_differs(parts[0].topic, p, "no events", sum(x.count for x in parts)) for (_, p), parts in archived.items()]
@@ -133,5 +136,6 @@ def within(rows: Sequence[HeldRows], removed: Sequence[Removed]) -> str | None:
         one = known.get((row.topic_id, row.partition))
         inside = one is not None and row.count <= one.count and one.first <= row.first and row.last <= one.last
         if one is None or not inside or (row.count == one.count and row.checksum != one.checksum):
-            return f"{row.count} events of topic id {row.topic_id}, partition {row.partition}, offsets {row.first}..{row.last}"
+            events = counted(row.count, "event")
+            return f"{events} of topic id {row.topic_id}, partition {row.partition}, offsets {row.first}..{row.last}"
     return None

@@ -22,6 +22,7 @@ from connectors.deletions import ANNOUNCED, CERTIFICATE, INTENT, Place
 from connectors.kafka_produce import produce
 from connectors.registry import SchemaRegistry
 from connectors.s3 import Exists
+from pipeline.counts import counted
 from pipeline.retention import deleted
 from pipeline.retention.certificate import Deletion, canonical
 from pipeline.retention.lengths import Unit, end_of
@@ -114,7 +115,7 @@ class Runner:
             )
         if self.safety.certificate:
             self._announce(self._certified(intent))
-        self.tell(f"{unit}: {intent.events} events and {len(intent.objects)} objects are deleted")
+        self.tell(f"{unit}: {counted(intent.events, 'event')} and {counted(len(intent.objects), 'object')} are deleted")
 
     def _certified(self, intent: Deletion) -> Deletion:
         certificate = intent.done(self.clock())

@@ -20,6 +20,7 @@ from connectors.registry import RegistryError
 from connectors.s3 import Bucket, Locked, S3Error
 from connectors.series import RULES
 from pipeline import settings
+from pipeline.counts import counted
 from pipeline.retention import deleted
 from pipeline.retention.certificate import CertificateError, Object, PublicKeys, SigningKey, public_text
 from pipeline.retention.lengths import Term, Unit, begin_of, end_of, later
@@ -153,8 +154,8 @@ def _closer(servers: Servers, line: Line, stored: Mapping[int, bool], certified:
             until, locked = max(until, lock.until), locked + 1
         held += lock.held
     if locked:
-        blocked.append(f"{locked} objects are locked, the last until {until:%Y-%m-%d %H:%M:%S} UTC")
+        blocked.append(f"{counted(locked, 'object is', 'objects are')} locked, the last until {until:%Y-%m-%d %H:%M:%S} UTC")
     if held:
-        blocked.append(f"a legal hold is on {held} objects: it stays in both stores until that is taken off")
+        blocked.append(f"a legal hold is on {counted(held, 'object')}: it stays in both stores until that is taken off")
     removed, differ = agreed(servers.stored.held(line.unit.retention_class, line.unit.month), parts)
     return Line(line.unit, line.events, line.bytes, line.objects, line.end, line.now, False, removed, (*blocked, *differ))

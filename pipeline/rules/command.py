@@ -15,6 +15,7 @@ from connectors.postgres import PostgresError
 from connectors.postgres.reference import Revisions
 from connectors.series import RULES
 from pipeline import settings
+from pipeline.counts import counted
 from pipeline.reference import source
 from pipeline.reference.revisions_command import FAILED, WRONG, Command
 from pipeline.reference.source import Document, Problem
@@ -56,9 +57,15 @@ def _check(folder: Path) -> int:
     text = COMMAND.document(folder)
     if text is None:
         return FAILED
-    counts = {kind: len(found) for kind, found in json.loads(text).items() if isinstance(found, list)}
-    print(f"in order: {', '.join(f'{n} {kind}' for kind, n in counts.items()).replace('_', ' ')}")
+    found = json.loads(text)
+    print(
+        f"in order: {', '.join(counted(len(found[listed]), *_names(kind, listed)) for kind, listed in sorted(PUBLISHED.items()))}"
+    )
     return 0
+
+
+def _names(kind: str, listed: str) -> tuple[str, str]:
+    return kind.replace("_", " "), listed.replace("_", " ")
 
 
 def _test(folder: Path) -> int:
@@ -71,7 +78,7 @@ def _test(folder: Path) -> int:
     if not examples:
         sys.stderr.write("there are no examples: add documents with kind: example (docs/rules.md)\n")
         return FAILED
-    print(f"all {len(examples)} examples become what they should")
+    print("the example becomes what it should" if len(examples) == 1 else f"all {len(examples)} examples become what they should")
     return 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from connectors.clickhouse.client import ClickHouseError, Client
 from connectors.postgres.reference import Revision
 from pipeline import settings
+from pipeline.counts import counted
 from pipeline.rules import preview_sql
 from pipeline.rules.model import EMPTY, Snapshot, parse
 
@@ -92,7 +93,7 @@ def lines(found: Preview, now: Snapshot, draft: Snapshot) -> Iterator[str]:
         yield f"{change.what}: {change.before} -> {change.after}: {_events(change.events, change.tenants)}"
         yield from (f"    {at}Z  tenant {tenant}  event {event}" for at, tenant, event in change.examples)
     fields = {change.what for change in found.changes} - {preview_sql.LEVEL, preview_sql.CLASS}
-    where = f", in {_counted(len(fields), 'field')}," if fields else ""
+    where = f", in {counted(len(fields), 'field')}," if fields else ""
     changed = _events(found.changed, found.changed_tenants)
     yield f"{changed}{where} would become something else; stored events stay as they are"
     if any(rule.detectors for one in (now, draft) for rule in one.redactions) or now.detectors or draft.detectors:
@@ -100,11 +101,7 @@ def lines(found: Preview, now: Snapshot, draft: Snapshot) -> Iterator[str]:
 
 
 def _events(events: int, tenants: int) -> str:
-    return f"{_counted(events, 'event')} of {_counted(tenants, 'tenant')}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{counted(events, 'event')} of {counted(tenants, 'tenant')}"
 
 
 def _moment(microseconds: int) -> str:

@@ -60,7 +60,7 @@ def test_a_first_hour_with_reference_data(
         return capsys.readouterr().out
 
     assert reference("diff", folder) == 1
-    assert "+ tenant demo\n1 differences from nothing: no revision is there yet" in out()
+    assert "+ tenant demo\n1 difference from nothing: no revision is there yet" in out()
     assert reference("apply", folder, "--reason", "the first", "--by", "ana@example.com", "--wait", 60) == 0
     said = out()
     assert "+ tenant demo\nrevision 1 is stored" in said

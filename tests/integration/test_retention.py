@@ -71,7 +71,7 @@ def test_a_plan_says_of_each_class_what_becomes_of_it(filled: AccountedTopic, be
     found = {line.unit.retention_class: line for line in world.planned(filled.space, world.after(1)).lines}
     assert {name: line.state for name, line in found.items()} == {"": "kept for ever", "short": "due", "standard": "kept"}
     assert {name: line.events for name, line in found.items()} == {n: len(keys) for n, keys in before.clickhouse.items()}
-    assert (found["short"].why, found["short"].end and found["short"].end.at) == ("1 months by revision 1", world.after(1))
+    assert (found["short"].why, found["short"].end and found["short"].end.at) == ("1 month by revision 1", world.after(1))
     early = world.planned(filled.space, world.after(1) - timedelta(seconds=1))
     assert not early.due
 

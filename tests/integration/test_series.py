@@ -231,7 +231,7 @@ def test_a_command_of_the_rules_says_publish(provisioned: Space, tmp_path: Path,
     assert "revision 1 is published: processors use it from their next batch on" in said
     (tmp_path / "acme").touch()
     assert rules("diff", tmp_path) == 1
-    assert "+ tenant acme\n1 differences from revision 1" in capsys.readouterr().out
+    assert "+ tenant acme\n1 difference from revision 1" in capsys.readouterr().out
     assert rules("publish", tmp_path, "--reason", "r", "--expect", 4) == 1
     assert "auditwired rules: revision 1 is the newest, not 4" in (err := capsys.readouterr().err)
     assert "then publish again" in err

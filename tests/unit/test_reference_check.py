@@ -193,7 +193,7 @@ def test_check_needs_no_server_and_says_0_or_1(
 ) -> None:
     monkeypatch.delenv("AUDITWIRE_REFERENCE_POSTGRES_DSN", raising=False)
     assert command_line.main(["reference", "check", str(folder)]) == 0
-    assert "in order: 1 agents, 0 controls, 0 sources, 1 tenants, 0 tools" in capsys.readouterr().out
+    assert "in order: 1 agent, 0 controls, 0 sources, 1 tenant, 0 tools" in capsys.readouterr().out
     (folder / "x.yaml").write_text("kind: tenant\nid: acme\nretention_class: long\n", encoding="utf-8")
     assert command_line.main(["reference", "check", str(folder)]) == 1
     assert "1 to correct; nothing was changed" in capsys.readouterr().err

@@ -98,6 +98,8 @@ expect:
     (tmp_path / "x.yaml").write_text("kind: capture\nname: c\nlevel: metadata\n", encoding="utf-8")
     assert command_line.main(["rules", "test", str(tmp_path)]) == 1
     assert "there are no examples" in capsys.readouterr().err
+    assert command_line.main(["rules", "check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "in order: 1 capture, 0 detectors, 0 redactions, 0 retentions, 0 retention classes\n"
 
 
 def test_the_commands_on_the_page_are_ones_that_exist() -> None:
