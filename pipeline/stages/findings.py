@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from auditwire.redaction import Detector, Found, spans
 from pipeline.rules.search import Mask, Search
 from pipeline.stages.detectors import chosen, filter_of
+from pipeline.stages.linear import values_with
+from pipeline.stages.texts import Text
 
 
 class Texts(NamedTuple):
@@ -40,8 +41,7 @@ def searched(given: Sequence[Texts]) -> list[list[Hit]]:
         values = pa.concat_arrays([given[number].values for number in numbers])
         cut = np.concatenate([given[number].cut for number in numbers])
         starts = np.cumsum([0, *(len(given[number].values) for number in numbers)])
-        suspect = pc.match_substring_regex(values, pattern=filter_of(detectors)).to_numpy(zero_copy_only=False) | cut
-        places = np.flatnonzero(suspect)
+        places = np.union1d(values_with([Text("", "", values, None)], filter_of(detectors)), np.flatnonzero(cut))
         texts = values.take(pa.array(places)).to_pylist()
         found = spans(texts, detectors, cut[places].tolist(), chosen)
         owners = np.searchsorted(starts, places, side="right") - 1

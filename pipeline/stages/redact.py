@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditwire.redaction import redacted, spans
 from pipeline.batch import Batch, Indices
-from pipeline.stages.detectors import DETECTORS, Detector, chosen, filter_of, filter_of_columns
+from pipeline.stages.detectors import DETECTORS, Detector, chosen, filter_of
+from pipeline.stages.linear import values_with
 from pipeline.stages.texts import Text, texts, with_texts
 from schemas import event_fields, fields_of_class
 
 IDENTITY = ("event_id", "tenant_id", "producer_id")
 WRITTEN = "processed_"  # columns that begin so hold no word of a producer when a batch leaves the chain
 
-Mask = npt.NDArray[np.bool_]
+_NONE = np.empty(0, np.int64)
 Cuts = dict[tuple[str, str], Indices]
 
 
@@ -51,40 +52,22 @@ def redact(batch: Batch, detectors: tuple[Detector, ...] = DETECTORS) -> tuple[B
     return with_texts(batch, exchanged), _changed_names(len(batch), changes)
 
 
-def _changes(group: list[Text], detectors: tuple[Detector, ...], cuts: Cuts) -> list[_Change]:
-    """What the detectors change in these texts: whole columns are searched first, then the rows of suspect columns."""
-    suspects = _suspects(group, filter_of_columns(detectors), cuts)
-    if not suspects:
-        return []
-    values = pa.concat_arrays([text.values.cast(pa.large_string()) for text in suspects])
-    starts = np.cumsum([0, *(len(text.values) for text in suspects)])
-    cut = np.zeros(len(values), dtype=np.bool_)
-    for text, start in zip(suspects, starts, strict=False):
-        cut[start + cuts.get((text.column, text.part), np.empty(0, np.int64))] = True
-    hits = np.flatnonzero(_matches(values, filter_of(detectors)) | cut)
-    before = values.take(pa.array(hits))
-    after = _redacted(before, cut[hits], detectors)
-    altered = _true(pc.not_equal(before, after))
-    positions, after = hits[altered], after.filter(pa.array(altered)).cast(pa.string())
-    return list(_by_text(suspects, starts, positions, after))
-
-
-def _suspects(group: list[Text], pattern: str, cuts: Cuts) -> list[Text]:
-    """The texts in whose bytes, taken as one string each, the pattern matches; and those with a cut value."""
+def _changes(group: list[Text], detectors: tuple[Detector, ...], cuts: Cuts) -> Iterator[_Change]:
+    """What the detectors change in these texts: all are searched as one first, then the values that are suspect."""
     if not group:
-        return []
-    data = [text.data() for text in group]
-    offsets = np.cumsum([0, *(len(part) for part in data)], dtype=np.int64)
-    whole = pa.LargeStringArray.from_buffers(len(group), pa.py_buffer(offsets), pa.py_buffer(np.concatenate(data)))
-    return [text for text, hit in zip(group, _matches(whole, pattern), strict=True) if hit or (text.column, text.part) in cuts]
-
-
-def _redacted(values: pa.Array[Any], cut: Mask, detectors: tuple[Detector, ...]) -> pa.Array[Any]:
-    """The values without what is found in them. ``cut``: whose end may be half a secret."""
-    given = values.to_pylist()
-    found = spans(given, detectors, cut.tolist() if cut.any() else (), chosen)
+        return
+    firsts = np.cumsum([0, *(len(text.values) for text in group)])
+    cut = np.concatenate([cuts.get((text.column, text.part), _NONE) + first for text, first in zip(group, firsts, strict=False)])
+    suspects = np.union1d(values_with(group, filter_of(detectors)), cut)
+    bounds = np.searchsorted(suspects, firsts)
+    parts = [suspects[low:high] - first for low, high, first in zip(bounds, bounds[1:], firsts, strict=False)]
+    given = [one for text, part in zip(group, parts, strict=True) for one in text.values.take(pa.array(part)).to_pylist()]
+    found = spans(given, detectors, np.isin(suspects, cut).tolist() if len(cut) else (), chosen)
     after = [redacted(text, one) for text, one in zip(given, found, strict=True)]
-    return pa.array(after, values.type)
+    altered = np.array([old != new for old, new in zip(given, after, strict=True)], dtype=np.bool_)
+    for text, part, low, high in zip(group, parts, bounds, bounds[1:], strict=False):
+        if (here := altered[low:high]).any():
+            yield _Change(text, part[here], pa.array(list(compress(after[low:high], here)), pa.string()))
 
 
 def cut_values(batch: Batch, found: list[Text]) -> Cuts:
@@ -111,13 +94,6 @@ def _positions(text: Text, row: int, item: str) -> range:
     return range(first, last)
 
 
-def _by_text(suspects: list[Text], starts: Indices, positions: Indices, values: pa.Array[Any]) -> Iterator[_Change]:
-    bounds = np.searchsorted(positions, starts)
-    for text, start, low, high in zip(suspects, starts, bounds, bounds[1:], strict=False):
-        if high > low:
-            yield _Change(text, positions[low:high] - start, values.slice(low, high - low))
-
-
 def _exchange(change: _Change) -> pa.Array[Any]:
     mask = np.zeros(len(change.text.values), dtype=np.bool_)
     mask[change.positions] = True
@@ -133,12 +109,3 @@ def _changed_names(rows: int, changes: list[_Change]) -> pa.Array[Any]:
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     names = pa.array(fields).take(pa.array(pairs % len(fields)))
     return pa.ListArray.from_arrays(pa.array(offsets), names)
-
-
-def _matches(values: pa.Array[Any], pattern: str) -> Mask:
-    return _true(pc.match_substring_regex(values, pattern=pattern))
-
-
-def _true(mask: pa.Array[Any]) -> Mask:
-    found: Mask = mask.to_numpy(zero_copy_only=False)
-    return found

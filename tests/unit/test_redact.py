@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.batch import Batch
 from pipeline.stages import redact, validate
-from pipeline.stages.detectors import DETECTORS, filter_of_columns
+from pipeline.stages.detectors import DETECTORS, filter_of
 from pipeline.stages.own import own
 from pipeline.stages.redact import IDENTITY
 from schemas import event_schema, fields_of_class
@@ -97,7 +97,7 @@ def test_a_finding_is_seen_in_a_column_whatever_stands_in_the_values_around_it(b
     for kind in {finding.kind for finding in FINDINGS}:
         texts = [finding.text for finding in FINDINGS if finding.kind == kind]
         columns = pa.array([before + text + before for text in texts])
-        pattern = filter_of_columns(tuple(detector for detector in DETECTORS if detector.name == kind))
+        pattern = filter_of(tuple(detector for detector in DETECTORS if detector.name == kind))
         assert pc.all(pc.match_substring_regex(columns, pattern=pattern)).as_py(), kind
 
 
