@@ -58,7 +58,8 @@ def _dangling(documents: Sequence[Document], retention_classes: Sequence[str]) -
         held = document.content.get("retention_class") if document.kind == "tenant" else None
         if isinstance(held, str) and held not in retention_classes:
             known = f"AUDITWIRE_RETENTION_CLASSES ({', '.join(retention_classes)})"
-            text = f"{short(held)} is none of {known}{near(held, retention_classes)}: correct it, or add the class there"
+            way = "correct it, or add the class there, also one of the rules"
+            text = f"{short(held)} is none of {known}{near(held, retention_classes)}: {way}"
             yield document.problem(("retention_class",), text)
 
 

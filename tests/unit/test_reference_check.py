@@ -122,7 +122,7 @@ CASES = {
     "unknown retention class": (
         "kind: tenant\nid: acme\nretention_class: standart\n",
         "x.yaml:3: tenant acme: retention_class: 'standart' is none of AUDITWIRE_RETENTION_CLASSES (standard, extended)"
-        " (did you mean standard?): correct it, or add the class there",
+        " (did you mean standard?): correct it, or add the class there, also one of the rules",
     ),
     "not YAML": ("kind: tenant\n  id: [\n", "x.yaml:2: is not YAML: mapping values are not allowed in this context: indent with"),
     "a tab": (
