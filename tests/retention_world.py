@@ -83,6 +83,16 @@ def unlock(space: Space, retention_class: str) -> None:
     until(lambda: datetime.now(UTC) > end + timedelta(seconds=1), 10)  # the store keeps whole seconds
 
 
+def forget(space: Space, key: str) -> None:
+    """The administrator removes every version of an object."""
+    client = admin(space)
+    for one in archive_bucket.bucket(space, "operator").versions(key):
+        client.delete_object(
+            Bucket=space.env["AUDITWIRE_S3_BUCKET"], Key=key, VersionId=one.version, BypassGovernanceRetention=True
+        )
+    client.close()
+
+
 def rules(space: Space, **months: int) -> int:
     """Publish a revision with these lengths of classes; its number."""
     values = space.settings(settings.Rules)

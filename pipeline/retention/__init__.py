@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("file", type=Path, help="certificate.json out of the archive bucket")
     one.add_argument("--public-keys", required=True, metavar="KEYS", help="comma separated, in base64, or a file with PEM")
     sub.add_parser("key", help="print the public key of AUDITWIRE_RETENTION_SIGNING_KEY, for settings and for openssl")
-    parser.epilog = "Exit code 0: done; 1: refused, or a server does not answer; 2: wrong arguments or settings."
+    parser.epilog = "Exit code 0: done; 1: refused, stuck, or a server does not answer; 2: wrong arguments or settings."
 
 
 def run(args: argparse.Namespace) -> int:

@@ -81,7 +81,7 @@ def _megabytes(size: int) -> str:
 def _run(args: argparse.Namespace, servers: Servers) -> int:
     runner = Runner(servers, _now, lambda text: print(text, flush=True))
     if args.plan is None:
-        print(f"{runner.resume()} that were begun are finished")
+        print(f"{_units(runner.resume())} finished that had been begun")
         return 0
     if not args.by or not args.reason:
         raise RetentionError("say who decides it (--by NAME) and why (--reason TEXT): the certificate needs both")
@@ -91,8 +91,12 @@ def _run(args: argparse.Namespace, servers: Servers) -> int:
             f"the plan is {plan.identity} now, not {args.plan}: something changed since. Nothing was deleted; run "
             "`auditwired retention plan` again, look at it, then run that one"
         )
-    print(f"{runner.run(plan, args.by, args.reason)} classes and months are deleted")
+    print(f"{_units(runner.run(plan, args.by, args.reason))} deleted")
     return 0
+
+
+def _units(count: int) -> str:
+    return counted(count, "class and month is", "classes and months are")
 
 
 def _extend(args: argparse.Namespace, servers: Servers) -> int:

@@ -3,15 +3,16 @@
 Of each: the signed **intent** is created in the archive bucket, then the objects are deleted, version by version, then
 ClickHouse's partition is dropped, then both are looked at, then the signed **certificate** is created beside the intent, then
 the table `deletions` and the audit trail hear of it, then a mark says so. Every step may be repeated, and what an intent has
-begun the next run finishes without asking the rules again: half of a deletion is no state to stay in.
+begun the next run finishes without asking the rules again: half of a deletion is no state to stay in. A class and month that is
+stuck is named, and the others go on; where a server does not answer the run ends.
 """
 
 from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,13 +22,13 @@ from connectors.avro import frame
 from connectors.deletions import ANNOUNCED, CERTIFICATE, INTENT, Place
 from connectors.kafka_produce import produce
 from connectors.registry import SchemaRegistry
-from connectors.s3 import Exists
+from connectors.s3 import Exists, Refused
 from pipeline.counts import counted
 from pipeline.retention import deleted
-from pipeline.retention.certificate import Deletion, canonical
+from pipeline.retention.certificate import Deletion, Object, canonical
 from pipeline.retention.lengths import Unit, end_of
 from pipeline.retention.plan import Line, Plan, within
-from pipeline.retention.servers import RetentionError, Servers
+from pipeline.retention.servers import RetentionError, Servers, locked
 
 OWN_TENANT, SOURCE, DELETED = "auditwire", "auditwire-retention", "retention.deleted"
 EVENTS = uuid.UUID("5d9b1d8e-77a4-5c55-8a43-0f6a4be2f0d1")
@@ -55,30 +56,59 @@ class Runner:
 
     def resume(self) -> int:
         """Finish what was begun, and tell those that have not heard of a certificate, also a table that was lost; how many
-        classes and months that were. Raises one of `servers.FAILED`.
+        classes and months that were. Raises one of `servers.FAILED`; RetentionError once the rest is done where some are stuck.
         """
+        stuck = dict[Unit, str]()
+        done = self._resumed(stuck)
+        _complain(stuck, done)
+        return done
+
+    def _resumed(self, stuck: dict[Unit, str]) -> int:
         found = self.servers.deletions()
         for unit in found.begun:
-            self.finish(self._read(unit, INTENT))
+            with self._apart(unit, stuck):
+                self._unlocked(self.servers.versions(unit))
+                self.finish(self._read(unit, INTENT))
         recorded = self.servers.stored.recorded()
         heard = {unit for unit in found.announced if (unit.retention_class, unit.month) in recorded}
         unheard = [unit for unit in found.certified if unit not in heard]
         for unit in unheard:
             self._announce(self._read(unit, CERTIFICATE))
-        return len(found.begun) + len(unheard)
+        return len(found.begun) - len(stuck) + len(unheard)
 
     def run(self, plan: Plan, by: str, reason: str) -> int:
-        """Finish what was begun, then everything that the plan says is due; how many that were of it."""
-        self.resume()
+        """Finish what was begun, then everything that the plan says is due; how many that were of it. Raises as `resume` does."""
+        stuck = dict[Unit, str]()
+        self._resumed(stuck)
+        before = len(stuck)
         for line in plan.due:
-            self._still(line)
-            self.finish(self.begin(line, plan, by, reason))
-        return len(plan.due)
+            with self._apart(line.unit, stuck):
+                self._still(line)
+                self.finish(self.begin(line, plan, by, reason))
+        done = len(plan.due) - (len(stuck) - before)
+        _complain(stuck, done)
+        return done
+
+    @contextmanager
+    def _apart(self, unit: Unit, stuck: dict[Unit, str]) -> Iterator[None]:
+        """What stands against one class and month is nothing against the others."""
+        try:
+            yield
+        except (RetentionError, Refused) as exc:
+            stuck[unit] = str(exc)
+            self.tell(f"{unit}: {exc}")
 
     def _still(self, line: Line) -> None:
-        """A run may take hours: what the rules say by now counts until it is decided."""
+        """A run may take hours: what the rules and locks say by now counts until it is decided."""
         if end_of(line.unit, self.servers.terms(), self.clock()) != line.end:
-            raise RetentionError(f"{line.unit}: the rules have changed since the plan: nothing of it is deleted; plan again")
+            raise RetentionError("the rules have changed since the plan: nothing of it is deleted; plan again")
+        self._unlocked(line.objects)
+
+    def _unlocked(self, objects: Sequence[Object]) -> None:
+        """No object is deleted where another one of its class and month may not be."""
+        against = locked((lock for _, _, lock in self.servers.inspected(tuple(objects))), self.clock())
+        if against:
+            raise RetentionError(f"{'; '.join(against)}; nothing more of it is deleted")
 
     def begin(self, line: Line, plan: Plan, by: str, reason: str) -> Deletion:
         """The intent, durable. Whoever decided the same a moment ago was first: then it is theirs."""
@@ -97,12 +127,10 @@ class Runner:
         unit, servers = intent.unit, self.servers
         held = servers.stored.held(unit.retention_class, unit.month)
         if (odd := within(held, intent.removed)) is not None:
-            raise RetentionError(f"{unit}: ClickHouse has {odd} that the intent does not name: nothing more is deleted; run fsck")
+            raise RetentionError(f"ClickHouse has {odd} that the intent does not name: nothing more is deleted; run fsck")
         known = {(o.key, o.version) for o in intent.objects}
         if more := [o.key for o in servers.versions(unit) if (o.key, o.version) not in known]:
-            raise RetentionError(
-                f"{unit}: the archive has {more[0]} that the intent does not name: nothing more is deleted; run fsck"
-            )
+            raise RetentionError(f"the archive has {more[0]} that the intent does not name: nothing more is deleted; run fsck")
         for one in intent.objects:
             self.points("object")
             servers.bucket.delete_version(one.key, one.version)
@@ -110,9 +138,7 @@ class Runner:
         servers.stored.drop(unit.retention_class, unit.month)
         self.points("look")
         if servers.stored.held(unit.retention_class, unit.month) or servers.versions(unit):
-            raise RetentionError(
-                f"{unit}: it is still there after it was deleted: look at the servers' logs, then run this again"
-            )
+            raise RetentionError("it is still there after it was deleted: look at the servers' logs, then run this again")
         if self.safety.certificate:
             self._announce(self._certified(intent))
         self.tell(f"{unit}: {counted(intent.events, 'event')} and {counted(len(intent.objects), 'object')} are deleted")
@@ -125,9 +151,7 @@ class Runner:
         except Exists:
             certificate = self._read(intent.unit, CERTIFICATE)
             if not certificate.same_as(intent):
-                raise RetentionError(
-                    f"{intent.unit}: its certificate is not of its intent: run fsck; see docs/retention.md"
-                ) from None
+                raise RetentionError("its certificate is not of its intent: run fsck; see docs/retention.md") from None
         return certificate
 
     def _announce(self, certificate: Deletion) -> None:
@@ -159,6 +183,13 @@ class Runner:
 
     def _read(self, unit: Unit, what: str) -> Deletion:
         return deleted.read(self.servers.bucket, unit, what, self.servers.namespace, self.servers.keys)
+
+
+def _complain(stuck: Mapping[Unit, str], done: int) -> None:
+    if stuck:
+        which = counted(len(stuck), "class and month is", "classes and months are")
+        listed = "".join(f"\n{unit}: {why}" for unit, why in stuck.items())
+        raise RetentionError(f"{which} not deleted ({done} are); correct this, then plan and run again:{listed}")
 
 
 def audit_event(certificate: Deletion) -> tuple[bytes, bytes]:

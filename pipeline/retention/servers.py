@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime
 from urllib.parse import unquote
@@ -138,6 +138,19 @@ def look(servers: Servers, now: datetime) -> Plan:
     return Plan(servers.namespace, lines)
 
 
+def locked(locks: Iterable[Locked], now: datetime) -> list[str]:
+    """What object lock says against deleting versions at ``now`` (UTC), in sentences."""
+    found = list(locks)
+    ends = [lock.until for lock in found if lock.until is not None and lock.until > now]
+    held = sum(lock.held for lock in found)
+    said = []
+    if ends:
+        said.append(f"{counted(len(ends), 'object is', 'objects are')} locked, the last until {max(ends):%Y-%m-%d %H:%M:%S} UTC")
+    if held:
+        said.append(f"a legal hold is on {counted(held, 'object')}: it stays in both stores until that is taken off")
+    return said
+
+
 def _closer(servers: Servers, line: Line, stored: Mapping[int, bool], certified: bool) -> Line:
     """A line whose end has come: what exactly is there, and what stands against removing it."""
     blocked = []
@@ -146,16 +159,14 @@ def _closer(servers: Servers, line: Line, stored: Mapping[int, bool], certified:
     if late := [p for p, done in stored.items() if not done]:
         blocked.append(f"not yet stored in both stores: {servers.topic}[{', '.join(map(str, late))}]: let the sinks catch up")
     first = {one.key: one.version for one in line.objects if not one.marker}  # the last listed is the oldest, which was proven
-    parts, until, locked, held = [], line.now, 0, 0
-    for one, part, lock in servers.inspected(line.objects):
-        if first[one.key] == one.version:
-            parts.append(part)
-        if lock.until is not None and lock.until > line.now:
-            until, locked = max(until, lock.until), locked + 1
-        held += lock.held
-    if locked:
-        blocked.append(f"{counted(locked, 'object is', 'objects are')} locked, the last until {until:%Y-%m-%d %H:%M:%S} UTC")
-    if held:
-        blocked.append(f"a legal hold is on {counted(held, 'object')}: it stays in both stores until that is taken off")
+    parts, locks = [], []
+    try:
+        for one, part, lock in servers.inspected(line.objects):
+            if first[one.key] == one.version:
+                parts.append(part)
+            locks.append(lock)
+    except RetentionError as exc:
+        blocked.append(str(exc))
+    blocked += locked(locks, line.now)
     removed, differ = agreed(servers.stored.held(line.unit.retention_class, line.unit.month), parts)
     return Line(line.unit, line.events, line.bytes, line.objects, line.end, line.now, False, removed, (*blocked, *differ))
