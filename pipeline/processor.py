@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 import schemas
+from auditwire.redaction import detectors_for
 from connectors.avro import RecordCodec, frame
 from connectors.kafka import cluster_of
 from connectors.kafka_chunks import Chunk
@@ -113,7 +114,8 @@ class Processor:
         }
         self._reference = Reference(self._topic_of(REFERENCE), _classes(values), follow=self._follow)
         age = Age(values.rules_max_age_seconds, values.rules_outdated)
-        self._ruling = Ruling(self._topic_of(RULES), _classes(values), age, follow=self._follow)
+        detectors = detectors_for(values.redact_encoded)
+        self._ruling = Ruling(self._topic_of(RULES), _classes(values), age, detectors=detectors, follow=self._follow)
         for followed in (self._reference, self._ruling):
             followed.start()
         self._shared = Shared(

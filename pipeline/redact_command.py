@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from auditwire.redaction import DETECTORS, Detector, redacted, spans
+from auditwire.redaction import Detector, detectors_for, redacted, spans
 from schemas import event_fields, fields_of_class
 
 LINE_BYTES = 16 << 20
@@ -30,15 +30,21 @@ class LineError(Exception):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """[--rules PATH]"""
+    """[--rules PATH] [--encoded percent|base64]"""
     parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
     parser.add_argument("--rules", type=Path, metavar="PATH", help="folder or file of rule documents: its detectors search, too")
+    parser.add_argument(
+        "--encoded",
+        choices=("percent", "base64"),
+        default="percent",
+        help="look behind percent escapes (the default), or behind base64 too, as AUDITWIRE_PROCESSOR_REDACT_ENCODED says",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """The exit code; problems go to standard error."""
     try:
-        detectors = (*DETECTORS, *(_own(args.rules) if args.rules else ()))
+        detectors = (*detectors_for(args.encoded), *(_own(args.rules) if args.rules else ()))
     except LineError as exc:
         sys.stderr.write(f"auditwired redact: {exc}\n")
         return 2

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from auditwire.redaction import DETECTORS, Detector
 from connectors.reference_topic import ReferenceTopic
 from connectors.series import RULES
 from pipeline.following import Followed
 from pipeline.rules.decide import NO_RULES, Rules
-from pipeline.rules.model import ModelError, parse
+from pipeline.rules.model import EMPTY, ModelError, parse
 from pipeline.rules.nodes import TreeError
 from pipeline.rules.patterns import Unusable
 from pipeline.work import Blocked
@@ -35,7 +36,9 @@ class Age:
 
 
 class Ruling(Followed[Rules]):
-    """Follows the rules. ``allowed``: the retention classes of AUDITWIRE_RETENTION_CLASSES. ``clock``: seconds, only rising."""
+    """Follows the rules. ``allowed``: the retention classes of AUDITWIRE_RETENTION_CLASSES. ``detectors``: the built-in ones.
+    ``clock``: seconds, only rising.
+    """
 
     def __init__(
         self,
@@ -43,11 +46,13 @@ class Ruling(Followed[Rules]):
         allowed: frozenset[str],
         age: Age,
         *,
+        detectors: tuple[Detector, ...] = DETECTORS,
         follow: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(topic, RULES, self._usable, follow=follow)
-        self._allowed, self._age, self._clock = allowed, age, clock
+        self._allowed, self._age, self._clock, self._detectors = allowed, age, clock, detectors
+        self._none = NO_RULES if detectors == DETECTORS else Rules(EMPTY, detectors=detectors)
         self._noticed: float | None = None
         self._strict: tuple[Rules, Rules] | None = None
         self._noticing = threading.Lock()
@@ -66,7 +71,7 @@ class Ruling(Followed[Rules]):
                 raise Blocked(self._said())
             if self._strict is None or self._strict[0] is not found:
                 log.error("%s: no content is kept until it can be read again", self._said())
-                self._strict = found, Rules(found.snapshot, outdated=True)
+                self._strict = found, Rules(found.snapshot, outdated=True, detectors=self._detectors)
             return self._strict[1]
 
     def missing(self) -> str | None:
@@ -83,9 +88,9 @@ class Ruling(Followed[Rules]):
 
     def _usable(self, revision: str, document: str) -> Rules:
         if not revision:
-            return NO_RULES
+            return self._none
         try:
-            rules = Rules(parse(revision, document))
+            rules = Rules(parse(revision, document), detectors=self._detectors)
         except (ModelError, TreeError, Unusable) as exc:
             raise Blocked(f"revision {revision} of the rules cannot be used by this release: {exc}", alarm=True) from None
         unknown = {rule.retention_class for rule in rules.snapshot.retentions} - rules.classes - self._allowed

@@ -25,6 +25,7 @@ OTHER_NAMES = frozenset(
         "TRANSPORT",
         "MODE",
         "REDACT",
+        "REDACT_ENCODED",
         "SPOOL_DIR",
         "SPOOL_KEY",
         "SPOOL_MAX_BYTES",
@@ -143,7 +144,15 @@ class Retention(BaseModel):
         return value
 
 
-class Processor(Common, Sealing, Retention):
+class Redaction(BaseModel):
+    redact_encoded: Literal["percent", "base64"] = setting(
+        "PROCESSOR_REDACT_ENCODED",
+        "What redaction looks behind, one level deep: percent escapes, or base64: these and base64.",
+        "percent",
+    )
+
+
+class Processor(Common, Sealing, Retention, Redaction):
     """The Faust processors."""
 
     kafka_username: str = setting(

@@ -115,10 +115,12 @@ def _read_and_test(folder: Path) -> tuple[str, Sequence[object]]:
 
 
 def _failures(examples: Sequence[Document], text: str) -> list[Problem]:
+    from auditwire.redaction import detectors_for
     from pipeline.rules.decide import Rules  # the stages take a second to import, and most actions need none
     from pipeline.rules.examples import failures
 
-    return failures(examples, Rules(parse("", text)), settings.load(settings.Retention).retention_class)
+    rules = Rules(parse("", text), detectors=detectors_for(settings.load(settings.Redaction).redact_encoded))
+    return failures(examples, rules, settings.load(settings.Retention).retention_class)
 
 
 def _classes() -> list[str]:

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from auditwire.redaction import DETECTORS, Detector, revision_of
 from pipeline.batch import Batch
 from pipeline.rules import tree
 from pipeline.rules.columnar import Program
 from pipeline.rules.columns import CONTENT, DROPPED_AT, columns_of
 from pipeline.rules.model import EMPTY, EVERY_TENANT, Capture, Redaction, Retention, Snapshot
 from pipeline.rules.search import Codes, Mask, Search, Searches
-from pipeline.stages.detectors import RULES_REVISION
 
 Rule: TypeAlias = Capture | Redaction | Retention
 STRENGTH = ("drop", "mask", "hash", "cut")
@@ -61,13 +61,14 @@ class Rules:
     this release does not know.
 
     ``outdated``: nobody knows whether it is still the newest, so no content is kept, whatever it says.
+    ``detectors``: the built-in ones.
     """
 
-    def __init__(self, snapshot: Snapshot, *, outdated: bool = False) -> None:
+    def __init__(self, snapshot: Snapshot, *, outdated: bool = False, detectors: tuple[Detector, ...] = DETECTORS) -> None:
         self.snapshot, self.outdated = snapshot, outdated
         self.classes = frozenset(c.name for c in snapshot.classes)
         number = f"/{snapshot.revision}" if snapshot.revision else ""
-        self.version = f"{RULES_REVISION}{number}{'/outdated' if outdated else ''}"
+        self.version = f"{revision_of(detectors)}{number}{'/outdated' if outdated else ''}"
         self._rules: list[Rule] = [*snapshot.captures, *snapshot.redactions, *snapshot.retentions]
         trees = {rule.name: tree.from_json(rule.when.tree) for rule in self._rules if rule.when is not None}
         self._place = {name: place for place, name in enumerate(trees)}
@@ -80,7 +81,7 @@ class Rules:
         self._columns = {rule.name: columns_of(rule.fields) for rule in snapshot.redactions}
         numbered = enumerate(snapshot.redactions, len(snapshot.captures))
         self._whole = sorted(((n, r) for n, r in numbered if not r.detectors), key=lambda one: STRENGTH.index(one[1].action))
-        self.searches = Searches(snapshot)
+        self.searches = Searches(snapshot, detectors)
 
     def decide(self, batch: Batch) -> Decision:
         """What the rules say of each row, after enrichment."""

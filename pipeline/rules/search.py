@@ -36,7 +36,8 @@ class Search:
 class Searches:
     """The detectors of a revision, and its rules on what they find. Raises patterns.Unusable."""
 
-    def __init__(self, snapshot: model.Snapshot) -> None:
+    def __init__(self, snapshot: model.Snapshot, built_in: tuple[Detector, ...] = DETECTORS) -> None:
+        self._built_in = built_in
         self._own = {
             tenant: tuple(own(d.name, d.pattern, d.personal) for d in snapshot.detectors if d.tenant == tenant)
             for tenant in _tenants(snapshot)
@@ -47,7 +48,7 @@ class Searches:
 
     def detectors(self, tenant: str) -> tuple[Detector, ...]:
         """Those that search the events of a tenant."""
-        return (*DETECTORS, *self._own.get(model.EVERY_TENANT, ()), *(self._own.get(tenant, ()) if tenant else ()))
+        return (*self._built_in, *self._own.get(model.EVERY_TENANT, ()), *(self._own.get(tenant, ()) if tenant else ()))
 
     def tenants(self) -> frozenset[str]:
         """Those that have detectors of their own."""

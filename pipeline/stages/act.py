@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from auditwire.redaction import DETECTORS
 from connectors import avro
 from pipeline.batch import Batch
 from pipeline.rules.columns import CONTENT
@@ -70,10 +71,9 @@ def clean(batch: Batch, rules: Rules, key_of: KeyOf, redact: Redact = redact, ru
 
 def _redacted(batch: Batch, rules: Rules, decision: Decision, redact: Redact) -> tuple[Batch, pa.Array[Any]]:
     """The events of tenants with detectors of their own apart from the others."""
-    if not rules.snapshot.detectors:
-        return redact(batch)
     if not decision.tenants:
-        return redact(batch, rules.searches.detectors(EVERY_TENANT))
+        usual = rules.searches.detectors(EVERY_TENANT)
+        return redact(batch) if usual == DETECTORS else redact(batch, usual)
     others = ~np.logical_or.reduce(list(decision.tenants.values()))
     parts = [(tenant, np.flatnonzero(rows)) for tenant, rows in ((EVERY_TENANT, others), *decision.tenants.items()) if rows.any()]
     done = [redact(batch.take(rows), rules.searches.detectors(tenant)) for tenant, rows in parts]

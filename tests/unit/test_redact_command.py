@@ -22,9 +22,11 @@ from tests.unit.batches import column, prompts
 TOKEN = "glpat-A1b2C3d4E5f6G7h8I9j0"
 
 
-def answers(lines: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, rules: Path | None = None) -> tuple[int, list[Any], str]:
+def answers(
+    lines: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, rules: Path | None = None, encoded: str = "percent"
+) -> tuple[int, list[Any], str]:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(lines.encode())))
-    code = redact_command.run(argparse.Namespace(rules=rules))
+    code = redact_command.run(argparse.Namespace(rules=rules, encoded=encoded))
     out, said = capsys.readouterr()
     return code, [json.loads(line) for line in out.splitlines()], said
 

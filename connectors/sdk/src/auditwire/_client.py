@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from auditwire import _modes, _settings
 from auditwire._book import Book, Counts, OnError
@@ -32,6 +32,9 @@ from auditwire._spool_place import Forked, SpoolFolder, no_spool
 from auditwire._spooled import Spooled
 from auditwire._transport import Transport
 
+if TYPE_CHECKING:
+    from auditwire.redaction import Encoded
+
 log = logging.getLogger("auditwire")
 _EXIT_FLUSH = 5.0
 _HEARTBEAT = 60.0
@@ -49,8 +52,9 @@ class AuditClient:
     returns when Kafka has the event, within ``deadline`` seconds; *spooled* returns when it is on the disk, in ``spool``.
     ``on_error`` hears of every event that Kafka did not store, mostly from another thread. ``heartbeat``: seconds between the
     producer's own events, 0 for none; None is 60 with KafkaTransport, else 0. ``redact``: secrets in every text and personal data
-    in content are masked as the processor does, in the caller's thread, before anything is encoded, spooled or printed. ``clock``
-    (microseconds since 1970) and ``new_id`` are for tests. Raises ConfigurationError; with ``spool`` SpoolBusyError, SpoolError.
+    in content are masked as the processor does, in the caller's thread, before anything is encoded, spooled or printed;
+    ``redact_encoded``: behind percent escapes, or "base64", behind base64 too. ``clock`` (microseconds since 1970) and ``new_id``
+    are for tests. Raises ConfigurationError; with ``spool`` SpoolBusyError, SpoolError.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class AuditClient:
         heartbeat: float | None = None,
         on_error: OnError | None = None,
         redact: bool = False,
+        redact_encoded: Encoded = "percent",
         clock: Callable[[], int] = now,
         new_id: Callable[[], str] = new_event_id,
         control: Control = _SAFE,
@@ -81,7 +86,7 @@ class AuditClient:
         self._clock = clock
         self._new_id = new_id
         self._control = control
-        self._masked = _masking() if redact else None
+        self._masked = _masking(redact_encoded) if redact else None
         if heartbeat is None:
             heartbeat = _HEARTBEAT if isinstance(transport, KafkaTransport) else 0.0
         self._speaker = Speaker(service, heartbeat, clock, new_id)
@@ -100,7 +105,7 @@ class AuditClient:
         Asks the schema registry once before it returns. Raises ConfigurationError, RegistryError.
         """
         settings = _settings.load(os.environ if env is None else env)
-        given = {"tenant": settings.tenant, "mode": settings.mode, "spool": settings.spool, "redact": settings.redact, **options}
+        given = {name: getattr(settings, name) for name in ("tenant", "mode", "spool", "redact", "redact_encoded")} | options
         return cls(settings.transport(), service=service, **given)
 
     @classmethod
@@ -282,10 +287,11 @@ class AuditClient:
             self._reset()
 
 
-def _masking() -> Callable[[AuditEvent], AuditEvent]:
+def _masking(encoded: Encoded) -> Callable[[AuditEvent], AuditEvent]:
     from auditwire._redact import Redactor  # its patterns take a moment to compile
+    from auditwire.redaction import detectors_for
 
-    return Redactor().masked
+    return Redactor(detectors_for(encoded)).masked
 
 
 _clients: weakref.WeakSet[AuditClient] = weakref.WeakSet()

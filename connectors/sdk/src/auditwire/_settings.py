@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditwire import _modes
 from auditwire._errors import ConfigurationError
@@ -14,6 +15,9 @@ from auditwire._modes import Mode
 from auditwire._print import PrintTransport
 from auditwire._spool_place import SpoolFolder
 from auditwire._transport import Transport
+
+if TYPE_CHECKING:
+    from auditwire.redaction import Encoded
 
 NAMES = (
     "AUDITWIRE_TRANSPORT",
@@ -27,6 +31,7 @@ NAMES = (
     "AUDITWIRE_TENANT",
     "AUDITWIRE_MODE",
     "AUDITWIRE_REDACT",
+    "AUDITWIRE_REDACT_ENCODED",
     "AUDITWIRE_SPOOL_DIR",
     "AUDITWIRE_SPOOL_KEY",
     "AUDITWIRE_SPOOL_MAX_BYTES",
@@ -76,6 +81,7 @@ class Settings:
     mode: Mode | dict[str, Mode]
     spool: SpoolFolder | None
     redact: bool
+    redact_encoded: Encoded
 
     def __repr__(self) -> str:
         return f"Settings(bootstrap={self.bootstrap!r}, username={self.username!r}, namespace={self.namespace!r})"
@@ -123,6 +129,7 @@ def load(env: Mapping[str, str]) -> Settings:
         mode=_modes.parse(env.get("AUDITWIRE_MODE") or _modes.DEFAULT),
         spool=None if printed else _spool(env),
         redact=_redact(env.get("AUDITWIRE_REDACT") or "false"),
+        redact_encoded=_encoded(env.get("AUDITWIRE_REDACT_ENCODED") or "percent"),
     )
 
 
@@ -130,6 +137,12 @@ def _redact(text: str) -> bool:
     if text not in ("true", "false"):
         raise ConfigurationError("AUDITWIRE_REDACT must be true or false (the default): correct it")
     return text == "true"
+
+
+def _encoded(text: str) -> Encoded:
+    if text not in ("percent", "base64"):
+        raise ConfigurationError("AUDITWIRE_REDACT_ENCODED must be percent (the default) or base64: correct it")
+    return "base64" if text == "base64" else "percent"
 
 
 def _spool(env: Mapping[str, str]) -> SpoolFolder | None:

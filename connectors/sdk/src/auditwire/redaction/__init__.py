@@ -2,6 +2,6 @@
 
 from auditwire.redaction.detector import Detector
 from auditwire.redaction.engine import Found, redacted, spans
-from auditwire.redaction.table import DETECTORS, revision_of
+from auditwire.redaction.table import DETECTORS, Encoded, detectors_for, revision_of
 
-__all__ = ["DETECTORS", "Detector", "Found", "redacted", "revision_of", "spans"]
+__all__ = ["DETECTORS", "Detector", "Encoded", "Found", "detectors_for", "redacted", "revision_of", "spans"]

@@ -24,7 +24,8 @@ class Detector:
     the hints where there is none. ``pattern`` is for `re` with its flag ASCII; its group
     ``s`` is what goes, without one all of it; ``check`` sees each match and says whether it is one. ``finder`` gives stretches
     of a text in the place of both.
-    ``exact``: a token that its form gives away even where a line breaks it.
+    ``exact``: a token that its form gives away even where a line breaks it. ``decode`` gives stretches of a text and what they
+    say once decoded: they are masked as what the other detectors find in that, and `find` is not asked.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Detector:
     rough: str = ""
     personal: bool = False
     exact: bool = False
+    decode: Callable[[str], Iterable[tuple[int, int, str]]] | None = None
     _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _group: int | str = field(init=False, repr=False, compare=False)
 

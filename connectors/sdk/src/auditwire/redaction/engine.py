@@ -19,6 +19,16 @@ class Found(NamedTuple):
     kind: str
 
 
+class _Encoded(NamedTuple):
+    """Where in which text another stands encoded, and what it says. ``cut``: its end may be half a secret."""
+
+    place: int
+    start: int
+    end: int
+    text: str
+    cut: bool
+
+
 Raw = tuple[int, int, int, str]  # start, end, rank of the detector, its name
 Chosen = Iterable[tuple[int, Iterable[int]]]
 """For ranks of detectors the places of the texts in which each may find something."""
@@ -45,7 +55,21 @@ def spans(
     texts: Sequence[str], detectors: Sequence[Detector], cut: Sequence[bool] = (), choose: Choose = hinted
 ) -> list[list[Found]]:
     """What the detectors find in each text, in order and without overlaps. ``cut``: the text's end may be half a secret."""
+    found, encoded = _raw(texts, detectors, cut, choose)
+    if encoded:
+        within, _ = _raw([one.text for one in encoded], detectors, [one.cut for one in encoded], choose)
+        for one, raw in zip(encoded, within, strict=True):
+            if raw and merged(one.text, raw):
+                found[one.place].append((one.start, one.end, *min((rank, name) for _, _, rank, name in raw)))
+    return [merged(text, raw) if raw else [] for text, raw in zip(texts, found, strict=True)]
+
+
+def _raw(
+    texts: Sequence[str], detectors: Sequence[Detector], cut: Sequence[bool], choose: Choose
+) -> tuple[list[list[Raw]], list[_Encoded]]:
+    """What the detectors find in each text, in any order, and what stands encoded in them."""
     found: list[list[Raw]] = [[] for _ in texts]
+    encoded = dict[_Encoded, None]()
     views, owners, lines = list[View](), list[int](), list[int]()
     for place, text in enumerate(texts):
         view = readable(text)
@@ -63,15 +87,20 @@ def spans(
     for rank, hits in choose([view.text for view in views], detectors):
         detector = detectors[rank]
         for hit in hits:
-            view, raw = views[hit], found[owners[hit]]
+            view, place = views[hit], owners[hit]
+            if detector.decode is not None:
+                for start, end, said in detector.decode(view.text):
+                    ends = bool(cut) and cut[place] and end == len(view.text)
+                    encoded[_Encoded(place, *view.span(start, end), said, ends)] = None
+                continue
             for start, end in detector.find(view.text):
-                raw.append((*view.span(start, end), rank, detector.name))
+                found[place].append((*view.span(start, end), rank, detector.name))
             if detector.exact and hit in broken:
                 broken[hit] = [*broken[hit], rank]
     for hit, ranks in broken.items():
         if ranks:
             found[owners[hit]] += _broken(views[hit], sorted(ranks), detectors)
-    return [merged(text, raw) if raw else [] for text, raw in zip(texts, found, strict=True)]
+    return found, list(encoded)
 
 
 def redacted(text: str, found: Sequence[Found]) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from auditwire.redaction.detector import Detector
+from auditwire.redaction.encoded import BASE64
 from auditwire.redaction.keys import KEYS
 from auditwire.redaction.named import NAMED
 from auditwire.redaction.numbers import NUMBERS
@@ -33,8 +36,15 @@ def _of(token: Token) -> Detector:
 
 
 DETECTORS: tuple[Detector, ...] = (*KEYS, *map(_of, TOKENS), *WEB, *NAMED, *PROSE, *PERSONAL, *NUMBERS)
+Encoded: TypeAlias = Literal["percent", "base64"]
 
 
+def detectors_for(encoded: Encoded) -> tuple[Detector, ...]:
+    """Those that look behind these encodings: percent escapes alone, or base64 too."""
+    return (*DETECTORS, BASE64) if encoded == "base64" else DETECTORS
+
+
+@lru_cache(8)
 def revision_of(detectors: tuple[Detector, ...]) -> str:
     """12 hex digits that change with any change of the detectors, of what they look for and of how."""
     digest = hashlib.sha256(repr([(d.name, d.hints, d.pattern, d.rough, d.personal) for d in detectors]).encode())
