@@ -44,6 +44,14 @@ def test_lines_are_redacted_with_the_places_of_what_was_found(monkeypatch: pytes
     ]
 
 
+@pytest.mark.parametrize(
+    ("encoded", "left"), [("percent", "ctx bWFpbCBib2JAZXhhbXBsZS5jb20="), ("base64", "ctx [REDACTED:email]")]
+)
+def test_base64_is_decoded_where_that_is_asked_for(encoded: str, left: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    code, found, _ = answers('{"id": 1, "text": "ctx bWFpbCBib2JAZXhhbXBsZS5jb20="}', monkeypatch, capsys, encoded=encoded)
+    assert (code, found[0]["redacted_text"]) == (0, left)
+
+
 def test_facts_are_searched_for_secrets_only(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     text = f"{TOKEN} bob@example.com"
     lines = [json.dumps({"id": field, "field": field, "text": text}) for field in ("target_id", "prompt", "no_such_field")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -18,15 +19,18 @@ from auditwire._event import ANONYMOUS, KINDS
 from auditwire._limits import EVENT_BYTES, fitting_parts
 from auditwire._redact import Redactor
 from auditwire._redact_hints import pieces_of
+from auditwire.redaction import detectors_for
 from connectors import avro
 from pipeline.batch import Batch
 from pipeline.stages import redact, validate
-from pipeline.stages.detectors import DETECTORS
+from pipeline.stages.detectors import DETECTORS, Detector
 from schemas import schema_text
 from tests.unit.batches import NOW_US, batch_of
 from tests.unit.findings import FINDINGS, HARMLESS
 
 REDACTOR = Redactor()
+BASE64 = detectors_for("base64")
+OF_BASE64 = Redactor(BASE64)
 STRINGS = [name for name, kind in KINDS.items() if kind == "string" and name not in ("event_id", "tenant_id")]
 LISTS = ["delegation_chain", "tools_offered"]
 COLUMNS = (*STRINGS, *LISTS, "attributes", "truncated_fields")
@@ -54,6 +58,13 @@ PIECES = [
     ),
     *("password=", "token: ", "Bearer ", "eyJ", "glpat-", "https://a:", "+49 ", "password is ", "-----BEGIN PRIVATE KEY-----\n"),
 ]
+ENCODED = [base64.b64encode(finding.text.encode()).decode() for finding in FINDINGS[::4]]
+ENCODED += [
+    "bWFpbCBib2JAZXhhbXBsZS5jb20",
+    base64.encodebytes((FINDINGS[0].text * 9).encode()).decode(),
+    "dXNlIGdscGF0LUExYjJD",
+    "QUFB",
+]
 wrap: st.SearchStrategy[Callable[[str], str]] = st.sampled_from(
     [str, str, json.dumps, lambda text: json.dumps({"a": json.dumps([text])})]
 )
@@ -61,8 +72,9 @@ wrap: st.SearchStrategy[Callable[[str], str]] = st.sampled_from(
 
 @st.composite
 def texts(draw: st.DrawFn) -> str:
-    """Findings, look-alikes and pieces of both, in JSON or not, whole or cut anywhere."""
-    text: str = draw(wrap)("".join(draw(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4))))
+    """Findings, plain and in base64, look-alikes and pieces of both, in JSON or not, whole or cut anywhere."""
+    piece = st.one_of(st.sampled_from(PIECES), st.sampled_from(ENCODED))
+    text: str = draw(wrap)("".join(draw(st.lists(piece, min_size=1, max_size=4))))
     return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
 
 
@@ -79,11 +91,11 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     return event
 
 
-def by_columns(*events: dict[str, Any]) -> list[dict[str, Any]]:
+def by_columns(*events: dict[str, Any], detectors: tuple[Detector, ...] = DETECTORS) -> list[dict[str, Any]]:
     """The events as the processor's stage leaves them."""
     pairs = [[{"key": key, "value": value} for key, value in event.get("attributes", {}).items()] for event in events]
     batch = batch_of(*({"event_type": "x", **event, "attributes": one} for event, one in zip(events, pairs, strict=True)))
-    rows = redact(batch)[0].columns.to_pylist()
+    rows = redact(batch, detectors)[0].columns.to_pylist()
     for row in rows:
         row["attributes"] = {pair["key"]: pair["value"] for pair in row["attributes"]}
     return [{name: row[name] for name in COLUMNS} for row in rows]
@@ -99,12 +111,13 @@ def by_event(event: dict[str, Any], redactor: Redactor = REDACTOR) -> dict[str, 
 @given(events())
 def test_an_event_is_redacted_as_its_columns_are(event: dict[str, Any]) -> None:
     assert [by_event(event)] == by_columns(event)
+    assert [by_event(event, OF_BASE64)] == by_columns(event, detectors=BASE64)
 
 
 def _soup(seed: int) -> dict[str, Any]:
     """An event full of text, by chance but always the same."""
     rng = random.Random(seed)
-    said = ["".join(rng.choices(PIECES, k=3)) for _ in range(24)]
+    said = ["".join(rng.choices([*PIECES, *ENCODED], k=3)) for _ in range(24)]
     event: dict[str, Any] = dict(zip(rng.sample(STRINGS, 14), said, strict=False))
     event["attributes"], event["tools_offered"] = {"k": said[15], "l": said[16]}, said[17:20]
     event["truncated_fields"] = [f"{name}=70000" for name in rng.sample([*STRINGS, "attributes[1]"], 5)]
@@ -114,6 +127,13 @@ def _soup(seed: int) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(4))
 def test_events_full_of_text_too(seed: int) -> None:
     assert [by_event(_soup(seed))] == by_columns(_soup(seed))
+    assert [by_event(_soup(seed), OF_BASE64)] == by_columns(_soup(seed), detectors=BASE64)
+
+
+def test_the_comparison_sees_that_only_one_of_them_decodes() -> None:
+    found = [{"prompt": text} for text in ENCODED]
+    assert [by_event(event) for event in found] != by_columns(*found, detectors=BASE64)
+    assert [by_event(event, OF_BASE64) for event in found] == by_columns(*found, detectors=BASE64)
 
 
 @pytest.mark.parametrize("kind", ["gitlab_token", "email", "url_password", "secret"])
@@ -218,6 +238,7 @@ UNITS = [
         "-----BEGIN ",
         "-----BEGIN PRIVATE KEY-----",
     ),
+    *("YUBiLmNvIHg=", "YUBiLmNvIGFAYi5jbyA=\n", "QUFB", "cGFzc3dvcmQ9QUFBQUFB"),
     *("\\u0041", "\\", "%40", "&amp;", "\u200b", "<", "a@", "1.", "::", "1-", "+1 ", "4111 1111 "),
 ]
 
@@ -230,7 +251,7 @@ def test_hostile_texts_take_linear_time(unit: str) -> None:
         text = unit * (size // len(unit))
         event = AuditEvent(event_type="x", prompt=f"AzFu {text} private key", tool_args=text, truncated_fields=["tool_args=1"])
         start = time.process_time()
-        REDACTOR.masked(event)
+        OF_BASE64.masked(event)
         return time.process_time() - start
 
     seconds(1024)

@@ -102,6 +102,17 @@ def test_the_variable_turns_it_on() -> None:
         load({**env, "AUDITWIRE_REDACT": "yes"})
 
 
+def test_base64_is_decoded_where_that_is_asked_for() -> None:
+    event = AuditEvent(event_type="x", prompt="ctx bWFpbCBib2JAZXhhbXBsZS5jb20=")
+    assert stored(event)["prompt"] == event.prompt
+    assert stored(event, redact_encoded="base64")["prompt"] == "ctx [REDACTED:email]"
+    env = {"AUDITWIRE_TRANSPORT": "print"}
+    said = [load({**env, "AUDITWIRE_REDACT_ENCODED": text}).redact_encoded for text in ("base64", "percent", "")]
+    assert said == ["base64", "percent", "percent"]
+    with pytest.raises(ConfigurationError, match=r"AUDITWIRE_REDACT_ENCODED must be percent \(the default\) or base64"):
+        load({**env, "AUDITWIRE_REDACT_ENCODED": "all"})
+
+
 @pytest.mark.parametrize("library", ["phonenumbers", "stdnum"])
 def test_a_library_that_is_missing_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     monkeypatch.setitem(sys.modules, library, None)

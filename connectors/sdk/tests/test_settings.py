@@ -33,7 +33,8 @@ def test_a_name_that_resembles_nothing_is_refused_too() -> None:
 
 def test_the_services_names_are_no_misspellings_and_the_sdks_are_known_to_the_service() -> None:
     everything = dict.fromkeys(settings.known_names(), "x")
-    everything |= {"AUDITWIRE_TRANSPORT": "print", "AUDITWIRE_MODE": "spooled", "AUDITWIRE_REDACT": "true"}
+    everything |= {"AUDITWIRE_TRANSPORT": "print", "AUDITWIRE_MODE": "spooled"}
+    everything |= {"AUDITWIRE_REDACT": "true", "AUDITWIRE_REDACT_ENCODED": "base64"}
     assert load(everything).printed
     assert set(NAMES) <= settings.known_names()
 
