@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,20 @@ def values_with(texts: Sequence[Text], pattern: str) -> Indices:
     """Places of the values in which the pattern may match, counted through all texts. It sees the values as one, without borders:
     it must not ask for any, and a match that goes on in the next value counts.
     """
-    data = np.concatenate([text.data() for text in texts])
-    lengths = np.concatenate([np.diff(text.value_offsets()) for text in texts])
-    starts = np.concatenate([[0], np.cumsum(lengths)]).data
-    search, found, at = _compiled(pattern).search, list[int](), 0
-    while at < len(data) and (match := search(data, at)) and match.start() < len(data):
-        found.append(bisect_right(starts, match.start()) - 1)
-        at = starts[found[-1] + 1]
+    parts = [text.data() for text in texts]
+    data = np.concatenate(parts)
+    bounds = [0, *accumulate(map(len, parts))]
+    firsts = [0, *accumulate(len(text.values) for text in texts)]
+    search, found, at, last, number = _compiled(pattern).search, list[int](), 0, 0, -1
+    while at < len(data) and (match := search(data, at)) and (start := match.start()) < len(data):
+        if start >= last:
+            number = bisect_right(bounds, start) - 1
+            first, last = bounds[number], bounds[number + 1]
+            begins = texts[number].value_offsets().data
+            first -= begins[0]
+        place = bisect_right(begins, start - first) - 1
+        found.append(firsts[number] + place)
+        at = first + begins[place + 1]
     return np.array(found, np.int64)
 
 

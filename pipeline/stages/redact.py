@@ -21,6 +21,7 @@ from schemas import event_fields, fields_of_class
 IDENTITY = ("event_id", "tenant_id", "producer_id")
 WRITTEN = "processed_"  # columns that begin so hold no word of a producer when a batch leaves the chain
 
+AT_ONCE = 256  # texts; their findings are let go of before they are worth a collection of garbage
 _NONE = np.empty(0, np.int64)
 Cuts = dict[tuple[str, str], Indices]
 
@@ -61,9 +62,15 @@ def _changes(group: list[Text], detectors: tuple[Detector, ...], cuts: Cuts) -> 
     suspects = np.union1d(values_with(group, filter_of(detectors)), cut)
     bounds = np.searchsorted(suspects, firsts)
     parts = [suspects[low:high] - first for low, high, first in zip(bounds, bounds[1:], firsts, strict=False)]
-    given = [one for text, part in zip(group, parts, strict=True) for one in text.values.take(pa.array(part)).to_pylist()]
-    found = spans(given, detectors, np.isin(suspects, cut).tolist() if len(cut) else (), chosen)
-    after = [redacted(text, one) for text, one in zip(given, found, strict=True)]
+    given = list[str]()
+    for text, part in zip(group, parts, strict=True):
+        given += text.values.take(pa.array(part)).to_pylist() if len(part) else ()
+    ends = np.isin(suspects, cut).tolist() if len(cut) else []
+    after = list[str]()
+    for at in range(0, len(given), AT_ONCE):
+        some = given[at : at + AT_ONCE]
+        found = spans(some, detectors, ends[at : at + AT_ONCE], chosen)
+        after += [redacted(text, one) for text, one in zip(some, found, strict=True)]
     altered = np.array([old != new for old, new in zip(given, after, strict=True)], dtype=np.bool_)
     for text, part, low, high in zip(group, parts, bounds, bounds[1:], strict=False):
         if (here := altered[low:high]).any():

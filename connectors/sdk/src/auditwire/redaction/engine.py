@@ -93,8 +93,7 @@ def _raw(
                     ends = bool(cut) and cut[place] and end == len(view.text)
                     encoded[_Encoded(place, *view.span(start, end), said, ends)] = None
                 continue
-            for start, end in detector.find(view.text):
-                found[place].append((*view.span(start, end), rank, detector.name))
+            found[place] += _placed(view, detector.find(view.text), rank, detector.name)
             if detector.exact and hit in broken:
                 broken[hit] = [*broken[hit], rank]
     for hit, ranks in broken.items():
@@ -103,10 +102,20 @@ def _raw(
     return found, list(encoded)
 
 
+def _placed(view: View, found: Iterable[tuple[int, int]], rank: int, name: str) -> list[Raw]:
+    """Findings of a detector in a reading, as they stand in the text."""
+    if view.places is None:
+        return [(start, end, rank, name) for start, end in found]
+    return [(*view.span(start, end), rank, name) for start, end in found]
+
+
 def redacted(text: str, found: Sequence[Found]) -> str:
     """The text with every finding replaced by ``[REDACTED:<kind>]``."""
     if not found:
         return text
+    if len(found) == 1:
+        start, end, kind = found[0]
+        return f"{text[:start]}[REDACTED:{kind}]{text[end:]}"
     parts, at = list[str](), 0
     for start, end, kind in found:
         parts += (text[at:start], f"[REDACTED:{kind}]")
@@ -178,9 +187,11 @@ def _cut_end(text: str) -> Iterator[tuple[int, int]]:
 
 def merged(text: str, found: list[Raw]) -> list[Found]:
     """Findings that overlap become one, named after the detector that comes first; masks of an earlier redaction stay."""
-    if len(found) > 1:
-        found.sort()
     masks = [match.span() for match in MASK.finditer(text)] if "[REDACTED:" in text else ()
+    if len(found) == 1 and not masks:
+        start, end, _, name = found[0]
+        return [Found(start, end, name)] if start < end else []
+    found.sort()
     out, ranks = list[Found](), list[int]()
     for start, end, rank, name in found:
         if start >= end or (masks and any(first <= start and end <= last for first, last in masks)):

@@ -42,8 +42,25 @@ HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 DIGESTS = (32, 40, 56, 64, 96, 128)
 
 
+_BEGIN = re.compile("your|my|the|some|any|insert|put|enter|add|replace|change|set|fill|arn|projects")
+_WITHIN = re.compile(
+    "xxx|example|sample|dummy|fake|placeholder|test|demo|changeme|env|vault|keyring|getpass|prompt|valuefrom|secretkeyref|secretmanager"
+    "|secretsmanager"
+)
+
+
+def _plainly_drawn(value: str) -> bool:
+    """Letters and digits, some of each, that none of the patterns for something else can match; most tokens are such."""
+    if not (value.isascii() and value.isalnum()) or value.isalpha() or value.isdigit() or len(value) < 8:
+        return False
+    lower = value.lower()
+    return not (_BEGIN.match(lower) or _WITHIN.search(lower))
+
+
 def placeholder(value: str) -> bool:
     """Stands for a secret without being one."""
+    if _plainly_drawn(value):
+        return False
     if "\ufffc" in value or _PLACEHOLDER.fullmatch(value):
         return True
     return "%" in value and _PLACEHOLDER.fullmatch(unquote(value)) is not None
@@ -83,6 +100,8 @@ def _no_value(value: str) -> bool:
 
 def password(value: str) -> bool:
     """May be a password, given that its name says so."""
+    if _plainly_drawn(value):
+        return len(value) <= 400
     if not 4 <= len(value) <= 400 or value != value.strip() or _no_value(value):
         return False
     return not (reference(value) or _DATE.fullmatch(value) or (_VERSION.fullmatch(value) and len(value) < 6))
@@ -90,10 +109,14 @@ def password(value: str) -> bool:
 
 def random(value: str, least: int = 16) -> bool:
     """A token somebody drew: long, without spaces, of letters and digits."""
-    if len(value) < least or value != value.strip() or reference(value) or _no_value(value):
+    if len(value) < least:
         return False
-    digits = sum(c.isdigit() for c in value)
-    return bool(digits or _jumbled(value)) and any(c.isalpha() for c in value) and not _DATE.fullmatch(value)
+    if _plainly_drawn(value):
+        return True
+    if value != value.strip() or reference(value) or _no_value(value):
+        return False
+    digits = any(c.isdigit() for c in value)
+    return (digits or _jumbled(value)) and any(c.isalpha() for c in value) and not _DATE.fullmatch(value)
 
 
 _OPAQUE = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")

@@ -21,7 +21,7 @@ from auditwire.redaction.web import WEB
 _LITERAL = re.compile(r"(?:[A-Za-z0-9_:/+~-]|\\[.+])+")
 
 
-_EXAMPLE = re.compile(r"([xX*.])\1{6,}|0{10,}|EXAMPLE|[Ee]xample|[Yy]our[-_]|YOUR|PLACEHOLDER")
+_EXAMPLE = re.compile("xxxxxxx|XXXXXXX|[*]{7}|[.]{7}|0000000000|EXAMPLE|Example|example|Your-|Your_|your-|your_|YOUR|PLACEHOLDER")
 
 
 def _real(match: re.Match[str]) -> bool:

@@ -19,7 +19,7 @@ class Token(NamedTuple):
     pattern: str
 
 
-_LEFT = r"(?:(?<![A-Za-z0-9])|(?<=[a-z][a-z][a-z])|(?<=ID))"  # a token may be glued to a word
+_LEFT = r"(?:(?<![A-Za-z0-9][\s\S])|(?<=[a-z][a-z][a-z][\s\S])|(?<=ID[\s\S]))"  # a token may be glued to a word
 _PREFIX = re.compile(r"\\b[A-Za-z0-9\[\]-]{2,10}_")
 
 
@@ -38,7 +38,20 @@ def _bounded(pattern: str) -> str:
         pattern = pattern[:-2] + "(?![A-Za-z0-9])"
     if not pattern.startswith(r"\b"):
         return pattern
-    return pattern[2:] if _PREFIX.match(pattern) else _LEFT + pattern[2:]
+    return pattern[2:] if _PREFIX.match(pattern) else _glued(pattern[2:])
+
+
+_FIRST = re.compile(r"(\[[^\]]+\]|[A-Za-z0-9])(?:\{([0-9]+)(?:,([0-9]+))?\})?(?![?*+{])")
+
+
+def _glued(pattern: str) -> str:
+    """What may stand in front is asked behind the first character: `re` is quick to pass what a pattern cannot begin with."""
+    first = _FIRST.match(pattern)
+    if first is None:
+        raise ValueError(f"the pattern {pattern!r} must begin with a character that is not optional")
+    one, least, most = first.groups()
+    times = ",".join(str(int(number) - 1) for number in (least, most) if number)
+    return one + _LEFT + (f"{one}{{{times}}}" if times else "") + pattern[first.end() :]
 
 
 W = r"[A-Za-z0-9_-]"  # the alphabet of base64url

@@ -171,8 +171,8 @@ WEB: tuple[Detector, ...] = (
         check=_authorized,
     ),
     Detector("authorization", ("authorization",), rf"[Aa](?i:uthorization){_IS}(?P<s>{_VALUE}{{16,}}=*)", check=_drawn),
-    Detector("authorization", ("basic",), r"\b[Bb](?i:asic)\s{1,4}(?P<s>[A-Za-z0-9+/]{8,}={0,2})", check=_basic),
-    Detector("bearer_token", ("bearer",), rf"\b[Bb](?i:earer)[\"':=\s]{{1,4}}(?P<s>{_VALUE}{{16,}}=*)", check=_drawn),
+    Detector("authorization", ("basic",), r"[Bb](?<!\w[Bb])(?i:asic)\s{1,4}(?P<s>[A-Za-z0-9+/]{8,}={0,2})", check=_basic),
+    Detector("bearer_token", ("bearer",), rf"[Bb](?<!\w[Bb])(?i:earer)[\"':=\s]{{1,4}}(?P<s>{_VALUE}{{16,}}=*)", check=_drawn),
     Detector("header_token", ("token", "key", "secret"), _HEADER, check=_header),
     Detector("cookie", (), finder=_cookies, rough=r"(?i:cookie)|(?:\s|\\[nrt])-b[ =]"),
     Detector(
