@@ -1,6 +1,6 @@
 """The processor against a slow, obvious one: the same raw records through both, every field of every output compared.
 
-    python -m bench.reference [--events 100000] [--processes 1] [--least 20] [--seed 1] [--without DETECTOR]
+    python -m bench.reference [--events 100000] [--processes 1] [--least 20] [--seed 1] [--without DETECTOR] [--encoded base64]
 
 Needs no server. Hypothesis makes stretches of raw records out of the whole domain of the contract (`tests/plain/records.py`):
 texts with secrets at any place and in any disguise, cuts, older schemas, broken bytes, duplicates, conflicts, replays. They go
@@ -16,31 +16,35 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from rich.console import Console
 from rich.table import Table
 
+from auditwire.redaction import Detector, Encoded, detectors_for
+from pipeline.batch import Batch
 from pipeline.chain import REASONS as OF_CHAIN
-from pipeline.chain import Stage
 from pipeline.stages import redact
 from pipeline.stages.detectors import DETECTORS
 from pipeline.stages.validate import REASONS as OF_VALIDATE
 from tests.plain import comparison, records
 
+ALL = detectors_for("base64")
+Run = Callable[[records.Stretch], comparison.Seen]
 ROUND = 50  # examples; a new seed each, as Hypothesis slows down with what it remembers
 LONGEST = 2000  # characters of a difference that is printed
 # a stage that fails on a record does not come about by itself
 FATES = ("new", "conflict", "duplicate", "waits", *sorted({*OF_CHAIN, *OF_VALIDATE} - {"processing_error"}))
 
 
-def examined(number: int, seen: comparison.Seen, events: int, stages: Mapping[str, Stage]) -> str:
+def examined(number: int, seen: comparison.Seen, events: int, run: Run) -> str:
     """A round of examples, added to ``seen`` until it has so many events; what differs in the first that does, or nothing."""
     different: list[records.Stretch] = []
 
@@ -50,24 +54,24 @@ def examined(number: int, seen: comparison.Seen, events: int, stages: Mapping[st
     def compared(stretch: records.Stretch) -> None:
         if different or sum(seen.fates.values()) >= events:
             return
-        one = comparison.run(stretch, stages)
+        one = run(stretch)
         different.extend([stretch] if one.differences else [])
         seen.fates += one.fates
         seen.met += one.met
 
     compared()
-    return "\n".join(text[:LONGEST] for text in smaller(different[0], stages)[:5]) if different else ""
+    return "\n".join(text[:LONGEST] for text in smaller(different[0], run)[:5]) if different else ""
 
 
-def smaller(stretch: records.Stretch, stages: Mapping[str, Stage]) -> list[str]:
+def smaller(stretch: records.Stretch, run: Run) -> list[str]:
     """The differences that are left of a stretch without the records that they do not need."""
-    found = comparison.run(stretch, stages).differences
+    found = run(stretch).differences
     for number in range(len(stretch.batches)):
         for record in stretch.batches[number].records:
             batch = stretch.batches[number]
             less = replace(batch, records=[one for one in batch.records if one is not record])
             without = replace(stretch, batches=[*stretch.batches[:number], less, *stretch.batches[number + 1 :]])
-            if less.records and (left := comparison.run(without, stages).differences):
+            if less.records and (left := run(without).differences):
                 stretch, found = without, left
     return found
 
@@ -83,14 +87,18 @@ def table(seen: comparison.Seen, least: int) -> Table:
     return shown
 
 
-def share(first: int, events: int, without: str | None) -> tuple[comparison.Seen, list[str], float]:
+def share(first: int, events: int, without: str | None, encoded: Encoded) -> tuple[comparison.Seen, list[str], float]:
     """Rounds until there are so many events or three differ, from the seed ``first`` on: what was seen, the smallest examples
     that differ, CPU seconds.
     """
-    stages: dict[str, Stage] = {"redact": partial(redact, detectors=tuple(d for d in DETECTORS if d.name != without))}
+
+    def lacking(batch: Batch, detectors: tuple[Detector, ...] = DETECTORS) -> Any:
+        return redact(batch, tuple(d for d in detectors if d.name != without))
+
+    run = partial(comparison.run, stages={"redact": lacking}, detectors=detectors_for(encoded))
     seen, smallest, number, began = comparison.Seen(), list[str](), first, time.process_time()
     while sum(seen.fates.values()) < events and len(smallest) < 3:
-        found = examined(number, seen, events, stages)
+        found = examined(number, seen, events, run)
         smallest += [found] if found else []
         number += 1
         sys.stderr.write(f"{sum(seen.fates.values()):,} of {events:,} records, {len(smallest)} differences\n")
@@ -105,13 +113,14 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--least", type=int, default=20, help="each fate must be met so often")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--without", choices=sorted({d.name for d in DETECTORS}), help="a detector that the real processor lacks")
+    parser.add_argument("--without", choices=sorted({d.name for d in ALL}), help="a detector that the real processor lacks")
+    parser.add_argument("--encoded", choices=("percent", "base64"), default="percent", help="what both look behind")
     args = parser.parse_args()
     console, seen, smallest, cpu = Console(width=140), comparison.Seen(), list[str](), 0.0
     firsts = [args.seed * 1_000_000 + n * 10_000 for n in range(args.processes)]
     each = -(-args.events // args.processes)
     with ProcessPoolExecutor(args.processes, get_context("spawn")) as pool:
-        for one, different, took in pool.map(share, firsts, repeat(each), repeat(args.without)):
+        for one, different, took in pool.map(share, firsts, repeat(each), repeat(args.without), repeat(args.encoded)):
             seen.fates += one.fates
             seen.met += one.met
             smallest += different

@@ -21,6 +21,7 @@ import numpy as np
 from rich.console import Console
 
 from auditwire import AuditClient, AuditEvent
+from auditwire.redaction import detectors_for
 from bench.figures import Meter, Row, table
 from bench.peer_world import Figure
 from bench.rules import made_rules
@@ -117,6 +118,7 @@ STEPS: dict[str, Callable[[Case], object]] = {
     "dedupe": Case.dedupe,
     "enrich": lambda c: stages.enrich(c.batch, LOOKUP, "standard"),
     "redact": lambda c: stages.redact(c.batch),
+    "redact, base64": lambda c: stages.redact(c.batch, detectors_for("base64")),
     "encode": lambda c: avro.encode(c.clean.columns),
     "digest": lambda c: avro.digests(c.bodies),
     "chain": Case.chain,

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import fastavro
 
+from auditwire.redaction import DETECTORS, Detector
 from connectors.avro import RecordCodec
 from connectors.kafka_lanes import ALL_SAFE, Output, Safety, Start
 from connectors.registry import SchemaRegistry, UnknownSchema
@@ -23,6 +24,7 @@ from pipeline.enrichment import Reference
 from pipeline.partition import PartitionWork, Shared, Topics
 from pipeline.reference.model import Snapshot
 from pipeline.rules.decide import NO_RULES, Rules
+from pipeline.rules.model import EMPTY
 from pipeline.ruling import Ruling
 from pipeline.sealing import Sealer
 from pipeline.stages import Lookup, enrich, redact, validate
@@ -79,11 +81,11 @@ class Given(Reference):
 class NoRules(Ruling):
     """As long as none were published."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, detectors: tuple[Detector, ...]) -> None:
+        self._none = NO_RULES if detectors == DETECTORS else Rules(EMPTY, detectors=detectors)
 
     def rules(self) -> Rules:
-        return NO_RULES
+        return self._none
 
 
 class Kept:
@@ -109,8 +111,13 @@ class Work(PartitionWork):
         return State(self._shared.window_hours)
 
 
-def run(stretch: records.Stretch, stages: Mapping[str, Stage] = STAGES, safety: Safety = ALL_SAFE) -> Seen:
-    """Both processors over the stretch. ``stages`` and ``safety``: to break the real one."""
+def run(
+    stretch: records.Stretch,
+    stages: Mapping[str, Stage] = STAGES,
+    safety: Safety = ALL_SAFE,
+    detectors: tuple[Detector, ...] = DETECTORS,
+) -> Seen:
+    """Both processors over the stretch. ``stages`` and ``safety``: to break the real one. ``detectors``: of both."""
     session, given, seen = Kept(), Given(), Seen()
     context = Context(TOPICS.raw, records.PARTITION, RETENTION, SEALER, stretch.limit, {**STAGES, **stages})
     shared = Shared(
@@ -119,7 +126,7 @@ def run(stretch: records.Stretch, stages: Mapping[str, Stage] = STAGES, safety: 
         topics=TOPICS,
         writers=WriterSchemas(Registered()),
         reference=given,
-        ruling=NoRules(),
+        ruling=NoRules(detectors),
         event_frame=bytes_of.frame(EVENT_ID),
         quarantine=QUARANTINE,
         ledger=LEDGER,
@@ -132,7 +139,14 @@ def run(stretch: records.Stretch, stages: Mapping[str, Stage] = STAGES, safety: 
     work = Work(shared, context)
     work.open()
     plain = Processor(
-        TOPICS.raw, records.PARTITION, RETENTION, stretch.limit, SEALER.hash_key(), WRITERS, Memory(records.WINDOW_HOURS)
+        TOPICS.raw,
+        records.PARTITION,
+        RETENTION,
+        stretch.limit,
+        SEALER.hash_key(),
+        WRITERS,
+        Memory(records.WINDOW_HOURS),
+        detectors,
     )
     todo = list(reversed(stretch.batches))
     while todo:

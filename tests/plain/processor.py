@@ -12,9 +12,9 @@ from typing import Any
 
 import fastavro
 
+from auditwire.redaction import DETECTORS, Detector, revision_of
 from pipeline import chain, rejects
 from pipeline.reference.model import Snapshot
-from pipeline.stages import RULES_REVISION
 from tests.plain.bytes_of import sound
 from tests.plain.enrichment import enriched
 from tests.plain.memory import NOBODY, Event, Memory
@@ -47,6 +47,7 @@ class Processor:
     key: bytes
     writers: Mapping[int, str | None]
     memory: Memory
+    detectors: tuple[Detector, ...] = DETECTORS
     resolved: set[int] = field(default_factory=set)
     stored: Producers = field(default_factory=dict)
     met: Counter[str] = field(default_factory=Counter)
@@ -135,7 +136,7 @@ class Processor:
         if fate == "duplicate":
             return event, b"", seen, fate
         said = enriched(event, snapshot, self.retention_class)
-        event, changed = redact({**event, "tool_category": said["tool_category"]})
+        event, changed = redact({**event, "tool_category": said["tool_category"]}, self.detectors)
         event = {
             **event,
             **{name: value for name, value in said.items() if name.startswith("processed_")},
@@ -143,7 +144,7 @@ class Processor:
             "processed_raw_partition": self.partition,
             "processed_raw_offset": record.offset,
             "processed_redacted_fields": changed,
-            "processed_rules_revision": RULES_REVISION,
+            "processed_rules_revision": revision_of(self.detectors),
             "processed_version": chain.VERSION,
             "processed_identity_conflict": fate == "conflict",
         }
@@ -207,7 +208,7 @@ class Processor:
             "max_timestamp": at_us,
             "snapshot": intervals(self.stored),
             "resolved_before": sorted(self.resolved),
-            "rules_revision": RULES_REVISION,
+            "rules_revision": revision_of(self.detectors),
             "version": chain.VERSION,
             "quarantined_sequences": intervals(_numbers(book["quarantined"])),
             "duplicate_sequences": intervals(_numbers(book["duplicate"])),

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from auditwire.redaction import DETECTORS
+from auditwire.redaction import DETECTORS, Detector
 from auditwire.redaction import redacted as masked
 from auditwire.redaction.engine import all_of, spans
 from schemas import event_fields, fields_of_class
 
 IDENTITY = ("event_id", "tenant_id", "producer_id")
 WRITTEN = "processed_"
-SECRETS = [detector for detector in DETECTORS if not detector.personal]
 
 
-def redacted(text: str, personal: bool, cut: bool) -> str:
+def redacted(text: str, personal: bool, cut: bool, detectors: Sequence[Detector] = DETECTORS) -> str:
     """One text. ``personal``: personal data goes too. ``cut``: its end may be half a secret."""
-    return masked(text, spans([text], DETECTORS if personal else SECRETS, [cut], all_of)[0])
+    searching = [detector for detector in detectors if personal or not detector.personal]
+    return masked(text, spans([text], searching, [cut], all_of)[0])
 
 
 def cuts(marks: list[str], column: str, items: int) -> set[int]:
@@ -31,7 +32,7 @@ def cuts(marks: list[str], column: str, items: int) -> set[int]:
     return found
 
 
-def redact(event: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def redact(event: dict[str, Any], detectors: Sequence[Detector] = DETECTORS) -> tuple[dict[str, Any], list[str]]:
     """The event without secrets, and the names of the columns that changed."""
     after, content, marks = dict(event), fields_of_class("content"), event["truncated_fields"]
     for name in event_fields():
@@ -39,15 +40,19 @@ def redact(event: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if name in IDENTITY or name.startswith(WRITTEN):
             continue
         if isinstance(value, str):
-            after[name] = redacted(value, personal, any(m.partition("=")[0].partition("[")[0] == name for m in marks))
+            after[name] = redacted(value, personal, any(m.partition("=")[0].partition("[")[0] == name for m in marks), detectors)
         elif isinstance(value, list):
             cut = cuts(marks, name, len(value))
-            after[name] = [_item(item, personal, place in cut) for place, item in enumerate(value)]
+            after[name] = [_item(item, personal, place in cut, detectors) for place, item in enumerate(value)]
     return after, [name for name in event_fields() if after[name] != event[name]]
 
 
-def _item(item: Any, personal: bool, cut: bool) -> Any:
+def _item(item: Any, personal: bool, cut: bool, detectors: Sequence[Detector]) -> Any:
     """An item of a list: a text, or an attribute, whose key is a fact."""
     if isinstance(item, str):
-        return redacted(item, personal, cut)
-    return {"key": redacted(item["key"], personal=False, cut=cut), "value": redacted(item["value"], personal, cut)}
+        return redacted(item, personal, cut, detectors)
+    key, value = (
+        redacted(item["key"], personal=False, cut=cut, detectors=detectors),
+        redacted(item["value"], personal, cut, detectors),
+    )
+    return {"key": key, "value": value}

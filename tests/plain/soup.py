@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import string
@@ -132,6 +133,13 @@ def nested(rng: random.Random, text: str) -> str:
     return text
 
 
+def encoded(rng: random.Random, text: str) -> str:
+    """In base64, in one line or in several, padded or not, perhaps cut."""
+    made = rng.choice((base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes))(text.encode()).decode()
+    made = made.rstrip("=\n") if rng.random() < 0.5 else made
+    return made[: rng.randrange(len(made) + 1)] if rng.random() < 0.2 else made
+
+
 def finding(rng: random.Random) -> str:
     return rng.choice(FINDINGS).text
 
@@ -169,12 +177,15 @@ def text(rng: random.Random) -> str:
         return long(rng)
     if chance < 0.016:
         return words(rng) + "\0" + words(rng)
-    kind = rng.choice(("words", "finding", "nested", "escaped", "harmless", "cut", "mixed", "mixed", "mixed", "any", "empty"))
+    kind = rng.choice(
+        ("words", "finding", "nested", "escaped", "encoded", "harmless", "cut", "mixed", "mixed", "mixed", "any", "empty")
+    )
     makers: dict[str, Callable[[], str]] = {
         "words": lambda: words(rng),
         "finding": lambda: within(rng, finding(rng)),
         "nested": lambda: nested(rng, within(rng, finding(rng))),
         "escaped": lambda: escaped(rng, within(rng, finding(rng))),
+        "encoded": lambda: nested(rng, within(rng, encoded(rng, within(rng, finding(rng))))),
         "harmless": lambda: within(rng, rng.choice(LOOK_ALIKES)),
         "cut": lambda: cut(rng),
         "mixed": lambda: mixed(rng),

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from auditwire.redaction import detectors_for
 from connectors.kafka_lanes import ALL_SAFE
 from connectors.kafka_read import Record
 from pipeline.batch import Batch
@@ -119,6 +120,14 @@ def test_a_detector_that_is_left_out_is_noticed(kind: str) -> None:
     others = tuple(detector for detector in DETECTORS if detector.name != kind)
     assert comparison.run(stretch).differences == []
     assert comparison.run(stretch, {"redact": lambda batch: redact(batch, others)}).differences != []
+
+
+def test_both_decode_base64_where_the_setting_says_so() -> None:
+    said = [soup.encoded(random.Random(number), f"it was {finding.text}") for number, finding in enumerate(FINDINGS[::6])]
+    stretch, on = events(*({"prompt": text} for text in said)), detectors_for("base64")
+    seen = comparison.run(stretch, detectors=on)
+    assert seen.differences == [] and sum(times for what, times in seen.met.items() if what.startswith("redacted")) > 30
+    assert comparison.run(stretch, {"redact": lambda batch, _: redact(batch)}, detectors=on).differences != []
 
 
 def test_letters_beyond_ascii_and_odd_spaces_mean_the_same_to_both() -> None:
