@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from tests.archive_rows import columns
 from tests.archive_sink import CLASSES, ArchiveProcess, ClassedTopic, settled
 from tests.sinks import ROOT, SinkProcess, drained
 from tests.space import Space
+from tests.waiting import until
 
 REJECTED = 2
 DUPLICATES = 1
@@ -169,11 +171,21 @@ def _interval(producer: str, first: int, last: int) -> dict[str, Any]:
     return {"tenant_id": "demo", "producer_id": producer, "producer_epoch": 1, "first": first, "last": last}
 
 
-def store(topic: ClassedTopic) -> None:
-    """Run both sinks until everything is stored."""
+def store(topic: ClassedTopic, to_the_end: bool = False) -> None:
+    """Run both sinks until everything is stored; ``to_the_end``: and until their groups stand at the end of the topic, for which
+    they are idle a second.
+    """
     with SinkProcess(topic.space) as clickhouse, ArchiveProcess(topic.space) as archive:
         drained(topic, clickhouse)
         settled(topic, archive)
+        if to_the_end:
+            until(partial(_at_the_end, topic, "clickhouse-sink"), 60, clickhouse.text)
+            until(partial(_at_the_end, topic, "archive-sink"), 60, archive.text)
+
+
+def _at_the_end(topic: ClassedTopic, sink: str) -> bool:
+    have = topic.committed(f"{topic.space.name}-{sink}")
+    return all(have.get(partition, 0) >= end for partition, end in topic.ends().items())
 
 
 def fsck(space: Space, *arguments: str, **overrides: object) -> tuple[int, str, str]:

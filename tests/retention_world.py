@@ -48,7 +48,7 @@ def filled(space: Space, counts: tuple[int, ...] = (120, 60), partitions: tuple[
         topic.write(count, partitions)
     topic.ledger_committed()
     mirror_ledger(space)
-    store(topic)
+    store(topic, to_the_end=True)
     return topic
 
 

@@ -91,6 +91,14 @@ class CleanTopic:
         consumer.close()
         return found
 
+    def ends(self) -> dict[int, int]:
+        """End of each partition's log, behind the mark of its last transaction."""
+        consumer = Consumer({**self.client, "group.id": "ends", "log_level": 3})
+        numbers = consumer.list_topics(self.name, 20).topics[self.name].partitions
+        found = {p: consumer.get_watermark_offsets(TopicPartition(self.name, p), 20)[1] for p in numbers}
+        consumer.close()
+        return found
+
 
 @contextmanager
 def clickhouse(space: Space, user: str = "OPERATOR") -> Iterator[Client]:
