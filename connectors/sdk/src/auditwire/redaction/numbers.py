@@ -8,9 +8,15 @@ from typing import NamedTuple
 
 from auditwire.redaction.detector import Detector
 
-_LEFT = r"(?:(?<![A-Za-z0-9])|(?<=[a-z][a-z][a-z])|(?<=ID)|(?<=[^A-Za-z0-9]x))"  # a number may be glued to a word
+
+def _left(behind: int) -> str:
+    """What a number may be glued to, asked so many characters behind its begin: `re` is quick to pass what it cannot begin with."""
+    some = rf"[\s\S]{{{behind}}}"
+    return rf"(?:(?<![A-Za-z0-9]{some})|(?<=[a-z][a-z][a-z]{some})|(?<=ID{some})|(?<=[^A-Za-z0-9]x{some}))"
+
+
 _ROUGH_CARD = r"(?:\b|_|[a-z]{3}|ID|x)[0-9](?:[ .-]{0,2}[0-9]){13}"
-_ROUGH_ABROAD = r"\+ ?[(]?[0-9]|00[1-9]"
+_ROUGH_ABROAD = r"\+ ?[0-9](?:[ ./()-]{0,4}[0-9]){6}|00[1-9](?:[ ./()-]{0,4}[0-9]){6}"
 _ROUGH_PHONE = r"(?i:phone|tel|mobil|cell|handy|fax|call|sms|whatsapp|number|hotline|ring|dial|anruf|nummer|reich|wahl|portable|joindre|vil|llam|chiam|bel|kom|zadz|numer|ara|gsm|電話|携帯|电话|手机|联系|致电|連絡|msisdn|contact|kontakt)|[(][2-9][0-9]{2}[)]"
 _ROUGH_ID = (
     r"(?:\b|_|[a-z]{3}|ID|x)[0-9](?:[ ./+-]?[0-9]){7}|(?:\b|_|[a-z]{3}|ID)[A-Z]{6} ?[0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID)[A-Z]{3} [A-Z]{3} [0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID)[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"
@@ -32,7 +38,7 @@ def mod97(account: str) -> bool:
     return int("".join(str(int(c, 36)) for c in account[4:] + account[:4])) % 97 == 1
 
 
-_CARD = _LEFT + r"(?<![0-9][./-])[0-9](?:[ .-]{0,2}[0-9]){13,18}(?![A-Za-z0-9]|[.-][0-9])"
+_CARD = "[0-9]" + _left(1) + r"(?<![0-9][./-][0-9])(?:[ .-]{0,2}[0-9]){13,18}(?![A-Za-z0-9]|[.-][0-9])"
 _ISSUERS = (
     (re.compile(r"4"), (16,)),
     (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
@@ -103,13 +109,13 @@ IBAN_STRUCTURES = {
 _KINDS = {"n": "[0-9]", "a": "[A-Za-z]", "c": "[A-Za-z0-9]"}
 _COUNTRIES = "|".join(" ".join(IBAN_STRUCTURES.values()).split())
 _ACCOUNTS = "|".join(
-    f"(?:{countries.replace(' ', '|')})[0-9]{{2}}"
+    f"(?<=(?:{countries.replace(' ', '|')})[0-9]{{2}})"
     + "".join(f"(?:[ .-]{{0,2}}{_KINDS[kind]}){{{count}}}" for count, kind in re.findall("([0-9]+)([nac])", structure))
     for structure, countries in IBAN_STRUCTURES.items()
 )
-_IBAN = rf"(?i){_LEFT}(?:{_ACCOUNTS})(?![A-Za-z0-9])"
+_IBAN = rf"[A-Za-z][A-Za-z][0-9][0-9](?i:{_left(4)}(?:{_ACCOUNTS})(?![A-Za-z0-9]))"
 
-_ROUGH_IBAN = rf"(?i:(?:\b|_|[a-z]{{3}}|ID)(?:{_COUNTRIES})[0-9]{{2}}[ .-]{{0,2}}[A-Z0-9][ .-]{{0,2}}[A-Z0-9])"
+_ROUGH_IBAN = rf"(?i:(?:\b|_|[a-z]{{3}}|ID)(?:{_COUNTRIES})[0-9]{{2}}(?:[ .-]{{0,2}}[A-Z0-9]){{11}})"
 
 
 def _iban(match: re.Match[str]) -> bool:
@@ -119,7 +125,7 @@ def _iban(match: re.Match[str]) -> bool:
 # Telephones ---------------------------------------------------------------------------------------------------------------
 
 _ABROAD = r"(?:(?<![A-Za-z0-9.+])|(?<=[a-z][a-z][a-z])|(?<=ID)|(?<=[\n]\+))(?:\+|\(\+|00(?=[1-9]))[ ]?[0-9]{1,3}\)?(?:[ ./()-]{0,3}[0-9]){6,13}(?![A-Za-z0-9])"
-_AT_HOME = _LEFT + r"(?<![./+])(?<![0-9][: -])\(?0?[0-9](?:[ ./()-]{0,3}[0-9]){6,12}(?![A-Za-z0-9]|[.:-][0-9])"
+_AT_HOME = _left(0) + r"(?<![./+])(?<![0-9][: -])\(?0?[0-9](?:[ ./()-]{0,3}[0-9]){6,12}(?![A-Za-z0-9]|[.:-][0-9])"
 _PHONE_NAMES = re.compile(
     r"(?i)(?:phone|\btel\b|\btel[.:_ ]|telef|telep|mobil|\bcell|handy|\bfax|\bcall|\bsms\b|whatsapp|\bnumber to reach|hotline|\bring\b|\bdial|anruf|rufnummer|erreichbar|durchwahl|appel|portable|joindre|móvil|llam|celular|cellulare|chiam"
     r"|telefoon|bel(?:len)?\b|komórk|komork|zadzwoń|numer|\btelefon|ara(?:yın|yin)|\bgsm\b|電話|携帯|电话|手机|联系|致电|連絡|msisdn|\bcontact\b|\breach)[^\n]{0,60}\Z"
@@ -270,10 +276,12 @@ IDS: tuple[Id, ...] = (
     _id(r"[0-9]{7}[A-W][A-IW]?", "ie.pps", r"pps", r".*"),
 )
 _CANDIDATE = (
-    _LEFT
-    + r"(?<![0-9][.:])(?:[A-Z]{6} ?[0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]|[A-Z]{3} [A-Z]{3} [0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} [A-Z][0-9LMNP-V]{3}[A-Z]"
-    r"|[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]|[XYZ][ -]?[0-9]{7}[ -]?[A-Z]|[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Y]|[12] ?[0-9]{2} ?[0-9]{2} ?2[AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"
-    r"|[0-9]{7}[A-W][A-IW]?|[0-9](?:[ ./+-]?[0-9]){7,17}(?:-?[A-Za-z]|[ ][A-Z])?)(?![A-Za-z0-9]|[.:-][0-9])"
+    "[A-Z0-9]"
+    + _left(1)
+    + r"(?<![0-9][.:][A-Z0-9])(?:(?<=[A-Z])(?:[A-Z]{5} ?[0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} ?[A-Z][0-9LMNP-V]{3}[A-Z]|[A-Z]{2} [A-Z]{3} [0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{2} [A-Z][0-9LMNP-V]{3}[A-Z]"
+    r"|[A-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]|(?<=[XYZ])[ -]?[0-9]{7}[ -]?[A-Z])"
+    r"|(?<=[0-9])(?:[0-9]{5}[-+A-FU-Y][0-9]{3}[0-9A-Y]|(?<=[12]) ?[0-9]{2} ?[0-9]{2} ?2[AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"
+    r"|[0-9]{6}[A-W][A-IW]?|(?:[ ./+-]?[0-9]){7,17}(?:-?[A-Za-z]|[ ][A-Z])?))(?![A-Za-z0-9]|[.:-][0-9])"
 )
 
 
