@@ -76,3 +76,13 @@ def test_publish_refuses_a_folder_whose_examples_fail(tmp_path: Path, expected: 
     (tmp_path / "rules.yaml").write_text(f"{ONE}---\n{example}", encoding="utf-8")
     assert len(command._read_and_test(tmp_path)[1]) == problems
     assert len(command._read(tmp_path)[1]) == 0
+
+
+@pytest.mark.parametrize(("encoded", "problems"), [("base64", 0), ("percent", 1)])
+def test_examples_are_looked_at_as_the_processors_setting_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoded: str, problems: int
+) -> None:
+    monkeypatch.setenv("AUDITWIRE_PROCESSOR_REDACT_ENCODED", encoded)
+    example = "{event: {prompt: bWFpbCBib2JAZXhhbXBsZS5jb20=}, expect: {fields: {prompt: '[REDACTED:email]'}}}"
+    (tmp_path / "rules.yaml").write_text(f"{{kind: example, name: e, {example[1:]}", encoding="utf-8")
+    assert len(command._read_and_test(tmp_path)[1]) == problems

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from auditwire.redaction import detectors_for, revision_of
 from pipeline.rules.decide import NO_RULES
 from pipeline.ruling import Age, Ruling
 from pipeline.work import Blocked
@@ -81,6 +82,19 @@ def test_a_later_outage_gets_the_same_time_to_catch_up() -> None:
         except Blocked:
             said.append("waits")
     assert said == ["waits", "waits", "waits", "waits", "3/outdated", "3", "waits"]
+
+
+def test_the_built_in_detectors_are_those_of_the_setting_with_and_without_rules() -> None:
+    topic, on = Topic(), detectors_for("base64")
+    one = Ruling(cast(Any, topic), frozenset({"standard"}), Age(60, "strictest", 0), detectors=on)
+    found = [one.rules()]
+    topic.held = ("3", revision(ONE))
+    found.append(one.rules())
+    topic.seconds = 61.0
+    found.append(one.rules())
+    assert [rules.version for rules in found] == [f"{revision_of(on)}{end}" for end in ("", "/3", "/3/outdated")]
+    assert all(rules.searches.detectors("") == on for rules in found)
+    assert not found[0].version.startswith(NO_RULES.version)
 
 
 UNUSABLE = {
