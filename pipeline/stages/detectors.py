@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -51,12 +52,11 @@ def _union(detectors: Iterable[Detector]) -> str:
 def chosen(texts: Sequence[str], detectors: Sequence[Detector]) -> Iterable[tuple[int, list[int]]]:
     """For the rank of each detector the places of the texts in which it may find something."""
     patterns, ranks = _hints(tuple(detectors))
-    found: dict[int, list[int]] = {}
+    found: dict[int, list[int]] = defaultdict(list)
     for place, text in enumerate(texts):
         for number in matches(text, patterns):
-            for rank in ranks[number]:
-                found.setdefault(rank, []).append(place)
-    return found.items()
+            found[number].append(place)
+    return [(rank, places) for number, places in found.items() for rank in ranks[number]]
 
 
 @lru_cache(32)

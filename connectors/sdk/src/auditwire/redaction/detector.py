@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -56,15 +56,14 @@ class Detector:
             known = seen[self.rough] = _rough(self.rough).search(text) is not None
         return known
 
-    def find(self, text: str) -> Iterator[tuple[int, int]]:
+    def find(self, text: str) -> Spans:
         """Where its findings stand in one reading of a text."""
         if self.finder is not None:
-            yield from self.finder(text)
-            return
+            return self.finder(text)
         group, check = self._group, self.check
-        for match in self._compiled.finditer(text):
-            if check is None or check(match):
-                yield match.span(group)
+        if check is None:
+            return [match.span(group) for match in self._compiled.finditer(text)]
+        return [match.span(group) for match in self._compiled.finditer(text) if check(match)]
 
     def whole(self) -> re.Pattern[str]:
         """The pattern, compiled."""

@@ -16,6 +16,7 @@ _REMOTE = re.compile(r":(?:[/~]|[A-Za-z0-9._-]+/)|'s password|[/~#$]|[ ][~/A-Za-
 _TARGET = re.compile(
     r"\b(?:ssh|sftp|mosh|ssh-copy-id|autossh|sshfs|ssh-keyscan)(?:\s{1,4}-[^\s@]{1,60}(?:[ =][^\s@-][^\s@]{0,80})?){0,6}\s{1,4}[\"']?\Z"
 )
+_TARGETS = re.compile("ssh|sftp|mosh")
 _NO_HOST = re.compile(
     r"(?i)[v^~=]?[0-9]+\.[0-9]|[1-9]x\.[a-z]|[a-z0-9_.-]+\.(?:service|socket|timer|target|mount|slice|scope|path|device|automount|swap|png|jpe?g|gif|webp|svg|avif)(?![a-z0-9.])"
 )
@@ -41,7 +42,10 @@ def _is_person(text: str, local: str, host: re.Match[str], start: int) -> bool:
     """Not a user of a repository, a target of ssh, a user of a URL, a version, an image or a unit of systemd."""
     if local.lower() in _SERVICE_USERS or _NO_HOST.match(host[0]) or _REMOTE.match(text, host.end()):
         return False
-    return not (_URL.search(text, max(0, start - 200), start) or _TARGET.search(text, max(0, start - 160), start))
+    near = text[max(0, start - 210) : start]
+    if "://" in near and _URL.search(text, max(0, start - 200), start):
+        return False
+    return not (_TARGETS.search(near) and _TARGET.search(text, max(0, start - 160), start))
 
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
