@@ -49,6 +49,8 @@ def _window(text: str, at: int, reach: int) -> int:
 def _spoken(text: str) -> Iterator[tuple[int, int]]:
     for keyword in _KEYWORD.finditer(text):
         begin = keyword.end()
+        if text[max(0, begin - 24) : begin].lower().removesuffix("token").rstrip().endswith(_NO_SECRET_OF):
+            continue
         limit = min(len(text), begin + 160)
         line = text.find("\n", begin, limit)
         line = limit if line < 0 else line
@@ -76,6 +78,7 @@ def _spoken(text: str) -> Iterator[tuple[int, int]]:
             yield found
 
 
+_NO_SECRET_OF = tuple(shapes.NO_SECRET_OF)
 _NO_NEIGHBOUR = ("login", "credential", "zugang", "pin", "secret")
 _GAP = re.compile(r"[ \t]{0,3}(?:\.{2,3}|…|[,:=]|->)?[ \t]{0,3}[\"'`«„“‚‘「『]?")
 _ONE_WORD = re.compile(r"[A-Za-z]+[-_]?[0-9]{1,3}|[0-9a-f]{7,12}|[0-9]+[a-z]*")

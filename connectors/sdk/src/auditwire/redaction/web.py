@@ -70,14 +70,11 @@ _HEADER = (
     + _IS
     + rf"(?P<s>{_VALUE}{{10,}}=*)"
 )
-_NOT_SECRET = frozenset(
-    ["page-", "next-", "continuation-", "cancel-", "sync-", "idempotency-", "cache-", "public-", "pagination-", "resume-"]
-)
 
 
 def _header(match: re.Match[str]) -> bool:
     name = (match["name"] or "").lower()
-    return name not in _NOT_SECRET and shapes.random(match["s"], 10)
+    return name[:-1] not in shapes.NO_SECRET_OF and shapes.random(match["s"], 10)
 
 
 _AWS = re.compile(r"(?<![A-Za-z0-9/+=_-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])")
@@ -118,6 +115,8 @@ _KEYS = re.compile(
 
 def _query(match: re.Match[str]) -> bool:
     value, name = match["s"], match["key"].lower()
+    if re.split("[_-]", name)[0] in shapes.NO_SECRET_OF:
+        return False
     if name.endswith("key") and not _KEYS.fullmatch(name):
         return False
     if name in ("key", "code", "hash", "auth", "t", "k") and (shapes.digest(value) and name not in ("key", "auth")):
