@@ -329,6 +329,7 @@ HARMLESS: list[str] = [
     "page-token: " + body(36),
     f'{{"items": [], "nextPageToken": "{body(20)}", "nextSyncToken": "{body(24)}"}} with the next page token {body(12)}',
     f"GET /v1/items?pageToken={body(16)}&limit=5 https://api.example.com/v1/items?page_token={body(24)} ?sync_token={body(9)}",
+    f"https://graph.example.com/v1.0/me/messages?$skiptoken={body(22)} ?$deltatoken={body(22)}",
     "eyJ is how a token begins; glpat- is a prefix, so are ghp_ and xoxb-, AKIA, AIza and github_pat_",
     "arn:aws:iam::123456789012:role/deploy AROAEXAMPLEROLEIDXXX i-0abcd1234efgh5678",
     "account_key_id=42 secret_key_base_rotation=false session_token_ttl: 3600 sig=ok signature=abc",

@@ -98,7 +98,7 @@ _SUFFIX = re.compile(
 )
 _NOT_BEFORE = re.compile(
     r"(?i)(?:\A|[_.-]|(?-i:(?<=[a-z])(?=[A-Z])))(?:max|min|num|count|total|has|is|no|show|hide|forgot|forgotten|reset|change|use|using|enable|enabled|disable|require|requires|required|allow|with|without|hashed|encrypted|hash|masked"
-    r"|input|output|prompt|completion|page|next|prev|previous|continuation|resume|sync|cancel|cancellation|public|pub|cache|idempotency|partition|primary|foreign|sort|routing|row|object|dedup|lock|eos|bos|pad|unk|sep|cls|mask"
+    r"|input|output|prompt|completion|page|next|prev|previous|continuation|resume|sync|skip|delta|cancel|cancellation|public|pub|cache|idempotency|partition|primary|foreign|sort|routing|row|object|dedup|lock|eos|bos|pad|unk|sep|cls|mask"
     r"|invalid|missing|wrong|bad|expired|unknown|verify|validate|check|generate|rotate|revoke|create|update|delete|get|set|fetch|load|find|parse|stop|start|etag|per|two|used|usage)[_.-]?\Z"
 )
 _STRONG = re.compile(rf"(?i)(?:{_PASSWORD}|secret|credentials?)\Z")

@@ -36,7 +36,7 @@ _DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.Z+-]*)?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?|[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}"
 )
 NO_SECRET_OF = frozenset(  # a token or key of these is drawn, but opens nothing
-    ("page", "next", "continuation", "cancel", "sync", "idempotency", "cache", "public", "pagination", "resume")
+    ("page", "next", "continuation", "cancel", "sync", "idempotency", "cache", "public", "pagination", "resume", "skip", "delta")
 )
 UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ADDRESS = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+|(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?(?:/.*)?")
