@@ -127,7 +127,7 @@ def test_a_private_key_without_end_is_taken_to_the_end_of_the_text() -> None:
     assert {text.rstrip("\n") for text in redacted([f"see {key[:end]}" for end in ends])} == {"see [REDACTED:private_key]"}
 
 
-@pytest.mark.parametrize("glue", ["{}", "word{}word", "{}\n{}", "é{}é", "\\{}\\"])
+@pytest.mark.parametrize("glue", ["{}", "word{}word", "{}\n{}", "é{}é", "\\{}\\", " x{} (x{})"])
 def test_a_hint_matches_wherever_a_finding_stands(glue: str) -> None:
     texts = [glue.format(f.text, f.text) for f in FINDINGS]
     texts += [json.dumps(text) for text in texts]

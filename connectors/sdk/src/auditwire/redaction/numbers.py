@@ -19,8 +19,8 @@ _ROUGH_CARD = r"(?:\b|_|[a-z]{3}|ID|x)[0-9](?:[ .-]{0,2}[0-9]){13}"
 _ROUGH_ABROAD = r"\+ ?[0-9](?:[ ./()-]{0,4}[0-9]){6}|00[1-9](?:[ ./()-]{0,4}[0-9]){6}"
 _ROUGH_PHONE = r"(?i:phone|tel|mobil|cell|handy|fax|call|sms|whatsapp|number|hotline|ring|dial|anruf|nummer|reich|wahl|portable|joindre|vil|llam|chiam|bel|kom|zadz|numer|ara|gsm|電話|携帯|电话|手机|联系|致电|連絡|msisdn|contact|kontakt)|[(][2-9][0-9]{2}[)]"
 _ROUGH_ID = (
-    r"(?:\b|_|[a-z]{3}|ID|x)[0-9](?:[ ./+-]?[0-9]){7}|(?:\b|_|[a-z]{3}|ID)[A-Z]{6} ?[0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID)[A-Z]{3} [A-Z]{3} [0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID)[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"
-    r"|(?:\b|_|[a-z]{3}|ID)[XYZ][ -]?[0-9]{7}|(?:\b|_|[a-z]{3}|ID|x)[0-9]{6}[-+A-Y][0-9]{3}|(?:\b|_|[a-z]{3}|ID)[12] ?[0-9]{2} ?[0-9]{2} ?2[AB]|(?:\b|_|[a-z]{3}|ID)[0-9]{7}[A-W]"
+    r"(?:\b|_|[a-z]{3}|ID|x)[0-9](?:[ ./+-]?[0-9]){7}|(?:\b|_|[a-z]{3}|ID|x)[A-Z]{6} ?[0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID|x)[A-Z]{3} [A-Z]{3} [0-9L-V]{2}[A-Z]|(?:\b|_|[a-z]{3}|ID|x)[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"
+    r"|(?:\b|_|[a-z]{3}|ID|x)[XYZ][ -]?[0-9]{7}|(?:\b|_|[a-z]{3}|ID|x)[0-9]{6}[-+A-Y][0-9]{3}|(?:\b|_|[a-z]{3}|ID|x)[12] ?[0-9]{2} ?[0-9]{2} ?2[AB]|(?:\b|_|[a-z]{3}|ID|x)[0-9]{7}[A-W]"
 )
 
 
@@ -115,7 +115,7 @@ _ACCOUNTS = "|".join(
 )
 _IBAN = rf"[A-Za-z][A-Za-z][0-9][0-9](?i:{_left(4)}(?:{_ACCOUNTS})(?![A-Za-z0-9]))"
 
-_ROUGH_IBAN = rf"(?i:(?:\b|_|[a-z]{{3}}|ID)(?:{_COUNTRIES})[0-9]{{2}}(?:[ .-]{{0,2}}[A-Z0-9]){{11}})"
+_ROUGH_IBAN = rf"(?i:(?:\b|_|[a-z]{{3}}|ID|x)(?:{_COUNTRIES})[0-9]{{2}}(?:[ .-]{{0,2}}[A-Z0-9]){{11}})"
 
 
 def _iban(match: re.Match[str]) -> bool:
