@@ -144,11 +144,31 @@ prefect_key pnu_~a36~
 dropbox_token sl.~w130~
 facebook_token EAAB~a150~
 trello_token ATTA~h64~
+aws_access_key bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t~b120~
+onepassword_token A3-~u6~-~u6~-~u5~-~u5~-~u5~-~u5~ A3-~u6~-~u11~-~u5~-~u5~-~u5~
+octopus_key API-~u26~ API-~u31~
+harness_token pat.~w22~.~h24~.~a20~ sat.~w22~.~h24~.~a20~
+platform_token dnkey-~u26~-~u52~ ico-~a32~ tk-us-~w48~ sm_pat_~a16~ sm_aat_~a16~ sm_sat_~a16~
+clojars_token CLOJARS_~h60~
+commerce_key EZAK~a54~ EZTK~a54~ FLWSECK_TEST-~h12~ FLWSECK_TEST-~h32~-X FLWSECK-~h32~-X FLWSECK-~h32~-~l11~vt-X
+commerce_key access-sandbox-~h8~-~h4~-~h4~-~h4~-~h12~ access-development-~h8~-~h4~-~h4~-~h4~-~h12~
+commerce_key access-production-~h8~-~h4~-~h4~-~h4~-~h12~
+commerce_key shippo_live_~h40~ shippo_test_~h40~ duffel_live_~w43~ duffel_test_~w43~
+gocardless_token live_~w40~
+service_token aio_~a28~ fio-u-~w64~ p8e-~w32~ rdme_~l70~ ~a6~_~a29~_mmk sk.eyJ~w80~.~w22~ sc_~a24~.~l4~.acc_~l20~.~w86~
 """
 
 FINDINGS: list[Finding] = [
     *_tokens(),
     *_same("azure_client_secret", f"{body(3)}8Q~{body(34, LETTERS)}"),
+    *_same("platform_token", "sha256~" + body(43, URLSAFE)),
+    *_within(
+        "cookie",
+        body(32, HEX),
+        "_gitlab_session=§",
+        "curl -s --data x https://a.example.com # _gitlab_session: §",
+        '"_gitlab_session":"§"',
+    ),
     *_within("okta_token", "00" + body(40, URLSAFE), "SSWS §"),
     *_within("discord_webhook", body(68, URLSAFE), "https://discord.com/api/webhooks/123456789012345678/§"),
     *_within("teams_webhook", f"{body(36, URLSAFE)}@{body(36, URLSAFE)}", "https://acme.webhook.office.com/webhookb2/§"),
@@ -331,6 +351,13 @@ HARMLESS: list[str] = [
     f"GET /v1/items?pageToken={body(16)}&limit=5 https://api.example.com/v1/items?page_token={body(24)} ?sync_token={body(9)}",
     f"https://graph.example.com/v1.0/me/messages?$skiptoken={body(22)} ?$deltatoken={body(22)}",
     "eyJ is how a token begins; glpat- is a prefix, so are ghp_ and xoxb-, AKIA, AIza and github_pat_",
+    "access-production-eu and access-sandbox-" + body(12, HEX) + " are roles; sha256~ begins a token, as dnkey- and rdme_ do",
+    "pat.setup_the_table(x) sat.and_sun.are_days pk.eyJ1IjoiYWNtZSIsImEiOiJjbGEifQ." + body(22) + " aio_pika.connect_robust",
+    "favico-" + body(32, HEX) + ".png Mexico-" + body(32) + " ico-arrow-" + body(32, HEX) + " icon_mmk map_" + body(29) + "_mmk",
+    "API-REFERENCEDOCUMENTATIONINDEX API-20261122100000123456789012 API-4711 A3-PAPER A3-ABCDEF-123456",
+    "live_updates_of_the_dashboard_are_sent_to_all_of_them sk-live_ live_" + body(39, HEX) + " FLWPUBK-" + body(32, HEX) + "-X",
+    "p8e-the-name-of-a-page-that-has-many-words-2026 sm_pat_configurationset shippo_live_mode duffel_test_mode CLOJARS_USERNAME",
+    "a.b.acc_balance_of_the_customer.total_in_the_currency_of_the_account EZAKIEL fio-u-boot _gitlab_session=expired",
     "arn:aws:iam::123456789012:role/deploy AROAEXAMPLEROLEIDXXX i-0abcd1234efgh5678",
     "account_key_id=42 secret_key_base_rotation=false session_token_ttl: 3600 sig=ok signature=abc",
     '{"log":"listening on http://localhost:8080\\nby bob@host.\\n"}',

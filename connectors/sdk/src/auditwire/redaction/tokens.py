@@ -58,11 +58,18 @@ W = r"[A-Za-z0-9_-]"  # the alphabet of base64url
 B = r"[A-Za-z0-9+/]"
 A = r"[A-Za-z0-9]"
 H = r"[0-9a-f]"
+U = r"[A-Z0-9]"
+MIXED = rf"(?={W}*[0-9])(?={W}*[A-Z])(?={W}*[a-z])"  # what follows is no name that words make up
 _GITLAB = r"(?:pat|oas|dt|rt|rtr|cbt|ptt|ft|imt|agent|wt|soat|ffct)"
 
 TOKENS: tuple[Token, ...] = (
     # clouds
-    _token("aws_access_key", "AKIA ASIA ABIA ACCA ABSK", "A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}", rf"ABSK{B}{{40,}}={{0,2}}"),
+    _token(
+        "aws_access_key",
+        "AKIA ASIA ABIA ACCA ABSK bedrock-api-key-",
+        "A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}",
+        rf"(?:ABSK|bedrock-api-key-){B}{{40,}}={{0,2}}",
+    ),
     _token("gcp_api_key", "AIza", rf"AIza{W}{{35}}"),
     _token("gcp_oauth", r"ya29\. GOCSPX- \b1//0", rf"ya29\.{W}{{20,}}(?:\.{W}+)*", rf"GOCSPX-{W}{{20,}}", rf"\b1//0{W}{{30,}}"),
     _token("azure_client_secret", "Q~", r"\b[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}"),
@@ -95,6 +102,18 @@ TOKENS: tuple[Token, ...] = (
     _token("tailscale_key", "tskey-", rf"tskey-[a-z]+-{A}{{6,}}(?:-{A}+)?"),
     _token("age_secret_key", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{16,}"),
     _token("onepassword_token", "ops_eyJ", rf"ops_eyJ{B}{{30,}}={{0,2}}"),
+    _token("onepassword_token", "A3-[A-Z0-9]", rf"\bA3-{U}{{6}}-(?:{U}{{11}}|{U}{{6}}-{U}{{5}})(?:-{U}{{5}}){{3}}\b"),
+    _token("octopus_key", "API-[A-Z0-9]{3}", rf"\bAPI-(?=[A-Z]*[0-9])(?=[0-9]*[A-Z]){U}{{25,31}}\b"),
+    _token("harness_token", r"[ps]at\.[A-Za-z0-9_-]{4}", rf"\b[ps]at\.{W}{{22}}\.{H}{{24}}\.{A}{{20}}\b"),
+    _token(
+        "platform_token",
+        "dnkey- ico- sha256~ tk-us- sm_aat_ sm_pat_ sm_sat_",
+        rf"\bdnkey-{U}{{26}}-{U}{{52}}",
+        rf"i(?<!{A}i)co-(?=[a-z0-9]*[A-Z]){A}{{32}}\b",
+        rf"\bsha256~{W}{{43}}(?!{W})",
+        rf"\btk-us-{W}{{48}}(?!{W})",
+        rf"\bsm_[aps]at_(?=[a-z]*[A-Z0-9]){A}{{16}}\b",
+    ),
     # code hosts and registries
     _token("gitlab_token", "gl[a-z]{2,5}-", rf"gl{_GITLAB}-{W}{{10,}}(?:\.{W}+)*"),
     _token("gitlab_registration_token", "GR1348941", rf"GR1348941{W}{{10,}}"),
@@ -106,6 +125,7 @@ TOKENS: tuple[Token, ...] = (
     _token("crates_token", r"\bcio[A-Za-z0-9]{8}", rf"\bcio{A}{{32}}\b"),
     _token("nuget_key", r"\boy2[a-z0-9]{8}", r"\boy2[a-z0-9]{43}\b"),
     _token("packagist_token", "packagist_", rf"packagist_[a-z]{{3}}_{H}{{40,}}"),
+    _token("clojars_token", "CLOJARS_", r"CLOJARS_[0-9a-z]{40,}"),
     _token("docker_token", "dckr_", rf"dckr_[a-z]{{3}}_{W}{{16,}}"),
     _token("artifactory_token", "AKCp cmVmdGtu", rf"\bAKCp{A}{{40,}}", rf"\bcmVmdGtu{A}{{40,}}"),
     _token(
@@ -153,6 +173,16 @@ TOKENS: tuple[Token, ...] = (
     _token("stripe_key", "[sr]k_(?:live|test)_ whsec_", rf"[sr]k_(?:live|test)_{A}{{10,}}", rf"whsec_{B}{{20,}}={{0,2}}"),
     _token("square_token", r"\bEAAA \bsq0[a-z]", rf"\bEAAA{W}{{60}}", rf"\bsq0[a-z]{{3}}-{W}{{20,}}"),
     _token("shopify_token", "shp[a-z]{2}_", r"shp(?:at|ca|pa|ss|ua|ka|rt)_[0-9A-Fa-f]{24,}"),
+    _token(
+        "commerce_key",
+        "EZAK EZTK FLWSECK access-sandbox- access-development- access-production- shippo_live_ shippo_test_ duffel_live_ duffel_test_",
+        rf"\bEZ[AT]K{A}{{40,}}",
+        rf"FLWSECK(?:_TEST)?-{A}{{12,}}(?:-[A-Za-z0-9]{{1,16}}){{0,2}}",
+        rf"access-(?:sandbox|development|production)-{H}{{8}}(?:-{H}{{4}}){{3}}-{H}{{12}}",
+        rf"shippo_(?:live|test)_{H}{{24,}}",
+        rf"duffel_(?:live|test)_{W}{{40,}}",
+    ),
+    _token("gocardless_token", "live_", rf"l(?<![A-Za-z0-9_-]l)ive_{MIXED}{W}{{40}}(?!{W})"),
     _token("twilio_key", r"\bSK[0-9a-f]{8}", rf"\bSK{H}{{32}}\b"),
     _token("sendgrid_key", "SG.", rf"\bSG\.{W}{{16,32}}\.{W}{{16,64}}"),
     _token(
@@ -203,4 +233,16 @@ TOKENS: tuple[Token, ...] = (
     _token("dropbox_token", r"\bsl\.[A-Za-z0-9_.-]{8}", rf"\bsl\.(?:u\.)?{W}{{100,}}"),
     _token("facebook_token", r"\bEAA[A-Z]", rf"\bEAA[A-Z]{A}{{100,}}"),
     _token("trello_token", r"\bATTA[0-9a-f]", rf"\bATTA{H}{{64}}"),
+    _token(
+        "service_token",
+        r"aio_ fio-u- p8e- rdme_ _mmk sk\.eyJ \.acc_ \.acc-",
+        rf"a(?<!{A}a)io_(?=[A-Za-z]*[0-9]){A}{{28}}\b",
+        rf"fio-u-{W}{{50,}}",
+        rf"\bp8e-{MIXED}{W}{{32}}(?!{W})",
+        r"rdme_[a-z0-9]{50,}",
+        rf"\b{A}{{6}}_{A}{{29}}_mmk\b",
+        rf"\bsk\.eyJ{W}{{40,}}\.{W}{{20,}}",
+        rf"(?:sc|ext|scauth|authress)_{A}{{5,30}}\.{A}{{4,6}}\.acc[_-][A-Za-z0-9-]{{10,32}}\.[A-Za-z0-9+/_=-]{{30,120}}",
+    ),
+    _token("cookie", "_gitlab_session", rf"_gitlab_session[\"']?\s{{0,4}}[:=]\s{{0,4}}[\"']?(?P<s>{H}{{32}})\b"),
 )
