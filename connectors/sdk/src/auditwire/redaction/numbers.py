@@ -126,9 +126,10 @@ def _iban(match: re.Match[str]) -> bool:
 
 _ABROAD = r"(?:(?<![A-Za-z0-9.+])|(?<=[a-z][a-z][a-z])|(?<=ID)|(?<=[\n]\+))(?:\+|\(\+|00(?=[1-9]))[ ]?[0-9]{1,3}\)?(?:[ ./()-]{0,3}[0-9]){6,13}(?![A-Za-z0-9])"
 _AT_HOME = _left(0) + r"(?<![./+])(?<![0-9][: -])\(?0?[0-9](?:[ ./()-]{0,3}[0-9]){6,12}(?![A-Za-z0-9]|[.:-][0-9])"
+_EDGE = r"(?a:\b)"  # other scripts put no space in front of a word of ours
 _PHONE_NAMES = re.compile(
-    r"(?i)(?:phone|\btel\b|\btel[.:_ ]|telef|telep|mobil|\bcell|handy|\bfax|\bcall|\bsms\b|whatsapp|\bnumber to reach|hotline|\bring\b|\bdial|anruf|rufnummer|erreichbar|durchwahl|appel|portable|joindre|móvil|llam|celular|cellulare|chiam"
-    r"|telefoon|bel(?:len)?\b|komórk|komork|zadzwoń|numer|\btelefon|ara(?:yın|yin)|\bgsm\b|電話|携帯|电话|手机|联系|致电|連絡|msisdn|\bcontact\b|\breach)[^\n]{0,60}\Z"
+    rf"(?i)(?:phone|{_EDGE}tel{_EDGE}|{_EDGE}tel[.:_ ]|telef|telep|mobil|{_EDGE}cell|handy|{_EDGE}fax|{_EDGE}call|{_EDGE}sms{_EDGE}|whatsapp|{_EDGE}number to reach|hotline|{_EDGE}ring{_EDGE}|{_EDGE}dial|anruf|rufnummer|erreichbar|durchwahl|appel|portable|joindre|móvil|llam|celular|cellulare|chiam"
+    rf"|telefoon|bel(?:len)?{_EDGE}|komórk|komork|zadzwoń|numer|{_EDGE}telefon|ara(?:yın|yin)|{_EDGE}gsm{_EDGE}|電話|携帯|电话|手机|联系|致电|連絡|msisdn|{_EDGE}contact{_EDGE}|{_EDGE}reach)[^\n]{{0,60}}\Z"
 )
 _US = re.compile(r"\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[-. ][0-9]{4}|[2-9][0-9]{2}([-.])[2-9][0-9]{2}\1[0-9]{4}")
 _REGIONS = [

@@ -15,7 +15,7 @@ _VALUE = r"[A-Za-z0-9._~+/%-]"
 
 
 def _password_of_url(match: re.Match[str]) -> bool:
-    value = match["s"]
+    value = match["s"].partition("@")[0]  # what follows may be hosts, and "example" in one says nothing of the password
     return not (shapes.placeholder(value) or value.lower() in ("password", "pass", "pwd", "passwd", "secret", "token"))
 
 
