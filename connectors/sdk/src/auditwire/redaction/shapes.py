@@ -71,7 +71,19 @@ def placeholder(value: str) -> bool:
 
 def reference(value: str) -> bool:
     """Says where the secret is kept, or is code that fetches it."""
-    return _REFERENCE.fullmatch(value) is not None
+    return _REFERENCE.fullmatch(value) is not None and not _slashed(value)
+
+
+_SLASHED = re.compile(
+    r"/(?=[A-Za-z+/]*[0-9])(?=[a-z0-9+/]*[A-Z])(?=[A-Z0-9+/]*[a-z])(?:[A-Za-z0-9+/]{18,}={1,2}|[A-Za-z0-9+/]{31,})(?![A-Za-z0-9+/=._~%@:-])"
+)
+_STEP = re.compile(r"/[A-Za-z]?[a-z]{2,}[0-9]{0,3}(?![^/])")  # of a path
+
+
+def _slashed(value: str) -> bool:
+    """Begins with base64 that begins with a slash: it ends in padding, or no step of it is a word."""
+    found = _SLASHED.match(value) if value[:1] == "/" else None
+    return found is not None and (found[0][-1] == "=" or not _STEP.search(found[0]))
 
 
 def digest(value: str) -> bool:

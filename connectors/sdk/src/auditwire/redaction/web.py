@@ -176,6 +176,11 @@ WEB: tuple[Detector, ...] = (
     Detector("cookie", (), finder=_cookies, rough=r"(?i:cookie)|(?:\s|\\[nrt])-b[ =]"),
     Detector(
         "url_token",
+        ("x-amz-sig", "x-goog-sig", "x-oss-sig"),
+        r"(?i:x-(?:amz|goog|oss)-signature)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?P<s>[0-9A-Fa-f]{64,})",
+    ),
+    Detector(
+        "url_token",
         tuple(
             f"{name}="
             for name in [
