@@ -66,7 +66,7 @@ class Parquet:
         self._writer.close()
 
     def abandon(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False)  # a group under way fails at the closed file, and nobody asks
 
     def _flush(self) -> None:
         self._settle()
